@@ -1,0 +1,1 @@
+"""Clips: sources, storage, features, loader."""

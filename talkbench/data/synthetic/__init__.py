@@ -1,0 +1,1 @@
+"""The embedded benchmark: talking heads that are computed, with exact labels."""

@@ -1,0 +1,1 @@
+"""Protocol -> clips -> generated frames -> metrics -> one result file a clip."""

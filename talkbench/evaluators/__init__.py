@@ -1,0 +1,1 @@
+"""Frozen judges: networks that metrics look through."""

@@ -1,0 +1,1 @@
+"""Rotations, alignment, the 68-point topology, the parametric head."""

@@ -1,0 +1,1 @@
+"""Results to tables: json, md, csv, html; ranking and the regression check."""

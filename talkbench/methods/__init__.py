@@ -1,0 +1,1 @@
+"""The five talking-face methods."""

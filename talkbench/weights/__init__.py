@@ -1,0 +1,1 @@
+"""Readers, registry, converters and golden files of network weights."""
