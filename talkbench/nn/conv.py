@@ -2,9 +2,10 @@
 
 Arrays are channels last: x (N, *spatial, C), kernels (*window, in, out). One to three spatial axes.
 
-XLA's CPU backend has slow paths that an accelerator hasn't: direct 3-D convolutions (three to eight times slower than a sum
-of depth-shifted 2-D ones), gradients of `lhs_dilation` (transposed convolutions) and of `feature_group_count`. Each function
-therefore has two forms, and `form="auto"` chooses by the backend at trace time.
+XLA's CPU backend has slow paths that an accelerator hasn't: direct 3-D convolutions (three to eight times
+slower than a sum of depth-shifted 2-D ones), gradients of `lhs_dilation` (transposed convolutions) and of
+`feature_group_count`. Each function therefore has two forms, and `form="auto"` chooses by the backend at
+trace time.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,7 +62,8 @@ def conv(
         x: (N, *spatial, I).
         kernel: (*window, I // groups, O).
         stride, dilation: one number, or one for each spatial axis.
-        padding: one number (both sides of every axis), one for each axis, or a (low, high) pair for each axis.
+        padding: one number (both sides of every axis), one for each axis, or a (low, high) pair for each
+            axis.
         form: "direct" is one XLA convolution, "cpu" the equivalent sums that are quick on a CPU.
 
     Returns:
@@ -92,7 +94,9 @@ def _direct(x, kernel, stride, pairs, dilation, groups=1):
 
 
 def _depth_shifted(x, kernel, stride, pairs, dilation):
-    """A 3-D convolution (stride 1 in depth) as a sum over the kernel's depth of 2-D convolutions of all slices."""
+    """A 3-D convolution (stride 1 in depth) as a sum over the kernel's depth of 2-D convolutions of all
+    slices.
+    """
     x = _crop_or_pad(x, (pairs[0], (0, 0), (0, 0)))
     depth = x.shape[1] - dilation[0] * (kernel.shape[0] - 1)
     total = None
@@ -161,7 +165,8 @@ def conv_transpose(
         return jax.lax.conv_general_dilated(
             x, flipped, (1,) * dims, pairs, lhs_dilation=stride, dimension_numbers=numbers
         )
-    # Output pixel stride * q + phase sees the taps of one residue class only: an ordinary convolution for each phase.
+    # Output pixel stride * q + phase sees the taps of one residue class only: an ordinary convolution for
+    # each phase.
     counts = [-(-n // s) for n, s in zip(sizes, stride, strict=True)]
     phases = []
     for phase in np.ndindex(*stride):
@@ -260,7 +265,8 @@ class Conv(nn.Module):
 class ConvTranspose(nn.Module):
     """Transposed convolution layer; parameters `transpose_kernel` (*window, I, features) and `bias`.
 
-    The parameter's own name tells converters that the published layout is (I, O, *window). See `conv_transpose`.
+    The parameter's own name tells converters that the published layout is (I, O, *window). See
+    `conv_transpose`.
     """
 
     features: int
@@ -301,7 +307,9 @@ class ConvTranspose(nn.Module):
 
 
 class Linear(nn.Module):
-    """Linear layer, (..., I) -> (..., features), with PyTorch's default initialisation and optional spectral norm."""
+    """Linear layer, (..., I) -> (..., features), with PyTorch's default initialisation and optional spectral
+    norm.
+    """
 
     features: int
     use_bias: bool = True

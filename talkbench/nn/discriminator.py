@@ -1,4 +1,6 @@
-"""Patch discriminator of the first-order motion model: feature maps for feature matching, and one score a patch."""
+"""Patch discriminator of the first-order motion model: feature maps for feature matching, and one score a
+patch.
+"""
 
 from typing import Any
 

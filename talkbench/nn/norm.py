@@ -8,9 +8,10 @@ import jax.numpy as jnp
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last.
 
-    flax's own layer keeps the biased variance and counts `momentum` the other way round; published statistics and
-    training runs need PyTorch's rule: running = (1 - momentum) running + momentum batch, with the *unbiased* batch variance in
-    the running value and the biased one in the output. Under `jit` with a sharded batch the statistics are global.
+    flax's own layer keeps the biased variance and counts `momentum` the other way round; published statistics
+    and training runs need PyTorch's rule: running = (1 - momentum) running + momentum batch, with the
+    *unbiased* batch variance in the running value and the biased one in the output. Under `jit` with a
+    sharded batch the statistics are global.
 
     Parameters `scale`, `bias`; state `mean`, `var` in the collection `batch_stats`.
     """
@@ -46,7 +47,9 @@ class BatchNorm(nn.Module):
 
 
 def instance_norm(x: jax.Array, epsilon: float = 1e-5) -> jax.Array:
-    """(N, *spatial, C) normalised over its spatial axes, each sample and channel by itself (biased variance)."""
+    """(N, *spatial, C) normalised over its spatial axes, each sample and channel by itself (biased
+    variance).
+    """
     axes = tuple(range(1, x.ndim - 1))
     wide = x.astype(jnp.float32)
     wide = wide - wide.mean(axes, keepdims=True)

@@ -29,8 +29,8 @@ def max_pool(
 ) -> jax.Array:
     """Maximum over windows; `stride` defaults to `window`, `padding` (with -inf) to none.
 
-    Blocks that don't overlap take a form with a quick gradient, which shares the gradient between exact ties; PyTorch
-    gives it to one of them.
+    Blocks that don't overlap take a form with a quick gradient, which shares the gradient between exact ties;
+    PyTorch gives it to one of them.
     """
     if stride is None or tuple(stride) == tuple(window):
         if padding is None or not any(padding):

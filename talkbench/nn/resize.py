@@ -35,7 +35,9 @@ def resize_nearest(x: jax.Array, size: Sequence[int]) -> jax.Array:
 
 
 def resize_linear(x: jax.Array, size: Sequence[int], align_corners: bool = False) -> jax.Array:
-    """`interpolate(mode="linear"|"bilinear"|"trilinear")` to `size`, one linear interpolation for each axis, no antialiasing."""
+    """`interpolate(mode="linear"|"bilinear"|"trilinear")` to `size`, one linear interpolation for each axis,
+    no antialiasing.
+    """
     for axis, (old, new) in enumerate(zip(x.shape[1:-1], size, strict=True), 1):
         if old == new:
             continue
@@ -55,7 +57,9 @@ def resize_linear(x: jax.Array, size: Sequence[int], align_corners: bool = False
 
 
 def _double(x: jax.Array, axis: int) -> jax.Array:
-    """Linear interpolation to twice the size (align_corners=False) from shifted copies: no gather in the gradient."""
+    """Linear interpolation to twice the size (align_corners=False) from shifted copies: no gather in the
+    gradient.
+    """
     size = x.shape[axis]
     before = jnp.concatenate(
         [jax.lax.slice_in_dim(x, 0, 1, axis=axis), jax.lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis
@@ -69,7 +73,9 @@ def _double(x: jax.Array, axis: int) -> jax.Array:
 
 
 def resize_antialias(x: jax.Array, size: Sequence[int]) -> jax.Array:
-    """`interpolate(mode="bilinear", antialias=True)`: when shrinking, the triangle filter widens with the step."""
+    """`interpolate(mode="bilinear", antialias=True)`: when shrinking, the triangle filter widens with the
+    step.
+    """
     matrices = [_triangle_matrix(old, new) for old, new in zip(x.shape[1:-1], size, strict=True)]
     return _apply(x, matrices)
 
@@ -84,7 +90,9 @@ def _triangle_matrix(old: int, new: int) -> np.ndarray:
 
 
 def gaussian_kernel(scale: float) -> np.ndarray:
-    """The 1-D low-pass filter of `gaussian_downsample`, float32, sum 1; the 2-D kernel is its outer product."""
+    """The 1-D low-pass filter of `gaussian_downsample`, float32, sum 1; the 2-D kernel is its outer
+    product.
+    """
     sigma = (1 / scale - 1) / 2
     half = round(4 * sigma)
     if half == 0:
@@ -95,9 +103,11 @@ def gaussian_kernel(scale: float) -> np.ndarray:
 
 
 def gaussian_downsample(x: jax.Array, scale: float) -> jax.Array:
-    """Anti-aliased reduction of images by 1 / scale (an integer): Gaussian low-pass, then every (1/scale)-th pixel from 0.
+    """Anti-aliased reduction of images by 1 / scale (an integer): Gaussian low-pass, then every (1/scale)-th
+    pixel from 0.
 
-    sigma = (1/scale - 1) / 2, 2 round(4 sigma) + 1 taps, zeros outside the image. x (N, H, W, C); scale 1 returns x.
+    sigma = (1/scale - 1) / 2, 2 round(4 sigma) + 1 taps, zeros outside the image. x (N, H, W, C); scale 1
+    returns x.
     """
     step = round(1 / scale)
     if step == 1:

@@ -1,4 +1,6 @@
-"""Residual networks with torchvision's parameter names: ResNet-18/34 (basic), ResNet-50/101/152 and ResNeXt (bottleneck)."""
+"""Residual networks with torchvision's parameter names: ResNet-18/34 (basic), ResNet-50/101/152 and ResNeXt
+(bottleneck).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +38,9 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (stride, groups), 1x1 to 4 `features`. With groups, the inner width is features * base_width / 64 * groups."""
+    """1x1, 3x3 (stride, groups), 1x1 to 4 `features`. With groups, the inner width is features * base_width
+    / 64 * groups.
+    """
 
     features: int
     stride: int = 1
@@ -73,7 +77,8 @@ def _shortcut(x, features, stride, dtype, train):
 
 
 class ResNet(nn.Module):
-    """Image (N, H, W, C) -> feature map (N, H/32, W/32, 8 width [x 4]). No pooling and no classifier at the end.
+    """Image (N, H, W, C) -> feature map (N, H/32, W/32, 8 width [x 4]). No pooling and no classifier at the
+    end.
 
     Attributes:
         stages: number of blocks in each stage.

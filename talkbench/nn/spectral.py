@@ -1,4 +1,6 @@
-"""Spectral normalisation with PyTorch's semantics (Miyato et al. 2018), as state of the layer that uses it."""
+"""Spectral normalisation with PyTorch's semantics (Miyato et al. 2018), as state of the layer that uses
+it.
+"""
 
 import flax.linen as nn
 import jax
@@ -12,9 +14,9 @@ def _unit(x: jax.Array, eps: float = 1e-12) -> jax.Array:
 def spectral_normalize(module: nn.Module, kernel: jax.Array, train: bool) -> jax.Array:
     """kernel (..., I, O) divided by u^T W v, where the vectors live in `module`'s collection `batch_stats`.
 
-    `u` is (O,), `v` is (..., I): PyTorch's vector in this layout's order. A call with `train=True` takes one power
-    iteration before the kernel is used and stores the vectors if the collection is mutable; otherwise they are used
-    as they are. The gradient passes through sigma with u and v held fixed.
+    `u` is (O,), `v` is (..., I): PyTorch's vector in this layout's order. A call with `train=True` takes one
+    power iteration before the kernel is used and stores the vectors if the collection is mutable; otherwise
+    they are used as they are. The gradient passes through sigma with u and v held fixed.
     """
     initial = module.has_variable("batch_stats", "u")
 

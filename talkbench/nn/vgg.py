@@ -25,7 +25,8 @@ def imagenet_normalize(images: jax.Array) -> jax.Array:
 class VGG(nn.Module):
     """Feature maps after chosen ReLUs.
 
-    Parameters carry torchvision's indices: `features_0` is the published `features.0`. Layers after the last tap don't exist.
+    Parameters carry torchvision's indices: `features_0` is the published `features.0`. Layers after the last
+    tap don't exist.
 
     Attributes:
         arch: "vgg16" or "vgg19".

@@ -12,7 +12,9 @@ PaddingMode = Literal["zeros", "border", "reflection"]
 
 
 def coordinate_grid(size: Sequence[int]) -> np.ndarray:
-    """Corner-aligned coordinates of a (H, W) or (D, H, W) array: float32 (*size, 2 | 3), last axis (x, y[, z]) in [-1, 1]."""
+    """Corner-aligned coordinates of a (H, W) or (D, H, W) array: float32 (*size, 2 | 3), last axis (x, y[,
+    z]) in [-1, 1].
+    """
     axes = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) - 1 for n in size]
     return np.stack(np.meshgrid(*axes, indexing="ij")[::-1], -1).astype(np.float32)
 
@@ -27,8 +29,8 @@ def grid_sample(
 
     Args:
         x: (N, H, W, C) or (N, D, H, W, C).
-        grid: (N, *out, 2 | 3), coordinates (x, y[, z]) in [-1, 1]. `out` may have any number of axes, so that one volume
-            can be sampled by several flows without being repeated.
+        grid: (N, *out, 2 | 3), coordinates (x, y[, z]) in [-1, 1]. `out` may have any number of axes, so that
+            one volume can be sampled by several flows without being repeated.
         padding_mode: what lies outside: zeros, the border pixel, or the mirrored image.
         align_corners: whether -1 and 1 are the centres of the outer pixels (True) or their outer edges.
 

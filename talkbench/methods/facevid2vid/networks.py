@@ -1,11 +1,12 @@
 """The networks of face-vid2vid (paper section 3; layers as in the published `vox-256` reimplementation).
 
-Images are (B, H, W, 3) in [0, 1]; keypoints (B, K, 3), coordinates (x, y, z) = (width, height, depth) in [-1, 1];
-feature volumes (B, D, h, w, C). Coordinate grids are corner aligned, but every sampling is not (`align_corners=False`): an identity
-grid is not quite an identity warp. Published weights are trained with that, so it is kept.
+Images are (B, H, W, 3) in [0, 1]; keypoints (B, K, 3), coordinates (x, y, z) = (width, height, depth) in [-1,
+1]; feature volumes (B, D, h, w, C). Coordinate grids are corner aligned, but every sampling is not
+(`align_corners=False`): an identity grid is not quite an identity warp. Published weights are trained with
+that, so it is kept.
 
-All defaults are the published sizes. `train=True` uses batch statistics and takes a power iteration in each spectrally
-normalised layer; apply with `mutable=["batch_stats"]` to keep them.
+All defaults are the published sizes. `train=True` uses batch statistics and takes a power iteration in each
+spectrally normalised layer; apply with `mutable=["batch_stats"]` to keep them.
 """
 
 from collections.abc import Sequence
@@ -62,7 +63,9 @@ class KeypointDetector(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool = False) -> jax.Array:
-        """image (B, H, W, 3) -> keypoints (B, K, 3) float32. H and W must divide by 2**num_blocks / scale_factor."""
+        """image (B, H, W, 3) -> keypoints (B, K, 3) float32. H and W must divide by 2**num_blocks /
+        scale_factor.
+        """
         x = gaussian_downsample(image, self.scale_factor)
         self.sow("intermediates", "down", x)
         step = 2**self.num_blocks
@@ -103,7 +106,9 @@ class HeadExpressionEstimator(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool = False) -> dict[str, jax.Array]:
-        """image (B, H, W, 3), full size -> yaw, pitch, roll logits (B, 66), t (B, 3), exp (B, 3K), float32."""
+        """image (B, H, W, 3), full size -> yaw, pitch, roll logits (B, 66), t (B, 3), exp (B, 3K),
+        float32.
+        """
         x = Conv(self.widths[0], (7, 7), stride=2, padding=3, dtype=self.dtype, name="conv1")(image)
         x = nn.relu(BatchNorm(name="norm1")(x, train))
         x = max_pool(x, (3, 3), (2, 2), (1, 1))
@@ -127,7 +132,9 @@ class HeadExpressionEstimator(nn.Module):
 
 
 def gaussian_heatmaps(keypoints: jax.Array, size: Sequence[int], variance: float = 0.01) -> jax.Array:
-    """Unnormalised Gaussians around keypoints (B, K, 3) on a corner-aligned grid of `size` (D, H, W): (B, D, H, W, K)."""
+    """Unnormalised Gaussians around keypoints (B, K, 3) on a corner-aligned grid of `size` (D, H, W): (B, D,
+    H, W, K).
+    """
     squares = 0.0
     for axis, n in enumerate(size):
         line = jnp.linspace(-1, 1, n)
@@ -148,7 +155,8 @@ def sparse_motions(
     Args:
         source, driving: keypoints (B, K, 3).
         size: (D, H, W).
-        jacobian: (B, 3, 3), the rotation R_s R_d^-1 of the paper, or None for the identity (published weights).
+        jacobian: (B, 3, 3), the rotation R_s R_d^-1 of the paper, or None for the identity (published
+            weights).
 
     Returns:
         (B, D, H, W, K + 1, 3) float32.
@@ -191,8 +199,9 @@ class DenseMotion(nn.Module):
     ) -> dict[str, jax.Array]:
         """volume (B, D, h, w, C), keypoints (B, K, 3) of both, `jacobian` as in `sparse_motions`.
 
-        Returns `mask` (B, D, h, w, K+1), `deformation` (B, D, h, w, 3), `occlusion` (B, h, w, 1), and what led to them:
-        `sparse_motions` (B, D, h, w, K+1, 3), `deformed` (B, D, h, w, K+1, compress_channels), `heatmaps` (B, D, h, w, K+1).
+        Returns `mask` (B, D, h, w, K+1), `deformation` (B, D, h, w, 3), `occlusion` (B, h, w, 1), and what
+        led to them: `sparse_motions` (B, D, h, w, K+1, 3), `deformed` (B, D, h, w, K+1, compress_channels),
+            `heatmaps` (B, D, h, w, K+1).
         """
         size = volume.shape[1:4]
         x = Conv(self.compress_channels, (1, 1, 1), dtype=self.dtype, name="compress")(volume)
@@ -234,7 +243,8 @@ def combine_flows(mask: jax.Array, flows: jax.Array) -> jax.Array:
 
 
 class SpadeDecoder(nn.Module):
-    """The published decoder: SPADE blocks steered by their own input feature. (B, h, w, C) -> image in [0, 1].
+    """The published decoder: SPADE blocks steered by their own input feature. (B, h, w, C) -> image in [0,
+    1].
 
     Attributes:
         widths: of the middle blocks, then after each doubling of the size.
@@ -268,16 +278,20 @@ class SpadeDecoder(nn.Module):
 class Generator(nn.Module):
     """F, M and G: source image and keypoints -> driven image (paper sections 3.1 to 3.3).
 
-    `appearance` (F) is needed once for a source image; `animate` (M and the decoder) once for a frame; calling the module does both.
+    `appearance` (F) is needed once for a source image; `animate` (M and the decoder) once for a frame;
+    calling the module does both.
 
     Attributes:
-        decoder: "spade" (published weights, 100,988,176 parameters) or "plain" (the beta weights and the paper, 53,101,392).
-        block_expansion, max_features, num_down_blocks: the 2-D encoder; the feature volume has the image's size / 2**num_down_blocks.
+        decoder: "spade" (published weights, 100,988,176 parameters) or "plain" (the beta weights and the
+            paper, 53,101,392).
+        block_expansion, max_features, num_down_blocks: the 2-D encoder; the feature volume has the image's
+            size / 2**num_down_blocks.
         volume_channels, depth: C and D of the feature volume.
         num_resblocks: of the volume's, and of the plain decoder's 2-D residual blocks.
-        motion_scale: side of the feature volume / side at which dense motion runs (1 in all published settings).
-        motion_expansion, motion_max_features, motion_blocks: the dense motion's hourglass; the volume's sides / motion_scale
-            must divide by 2**motion_blocks.
+        motion_scale: side of the feature volume / side at which dense motion runs (1 in all published
+            settings).
+        motion_expansion, motion_max_features, motion_blocks: the dense motion's hourglass; the volume's sides
+            / motion_scale must divide by 2**motion_blocks.
         spade_widths: middle width and the width after each doubling; as many doublings as `num_down_blocks`.
         mask_threshold: 1e-3 for SadTalker's weights.
     """
@@ -362,7 +376,9 @@ class Generator(nn.Module):
         jacobian: jax.Array | None = None,
         train: bool = False,
     ) -> dict[str, jax.Array]:
-        """Feature volume (B, D, h, w, C) and keypoints (B, K, 3) -> `prediction` (B, H, W, 3) and the dense motion's outputs."""
+        """Feature volume (B, D, h, w, C) and keypoints (B, K, 3) -> `prediction` (B, H, W, 3) and the dense
+        motion's outputs.
+        """
         size = volume.shape[1:4]
         reduced = (
             avg_pool(volume, (1, self.motion_scale, self.motion_scale)) if self.motion_scale > 1 else volume
@@ -397,7 +413,9 @@ class Generator(nn.Module):
         jacobian: jax.Array | None = None,
         train: bool = False,
     ) -> dict[str, jax.Array]:
-        """Source image (B, H, W, 3), keypoints of source and driving (B, K, 3) -> as `animate`, plus `volume`."""
+        """Source image (B, H, W, 3), keypoints of source and driving (B, K, 3) -> as `animate`, plus
+        `volume`.
+        """
         volume = self.appearance(source_image, train)
         return {**self.animate(volume, source, driving, jacobian, train), "volume": volume}
 
