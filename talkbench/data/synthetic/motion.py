@@ -1,4 +1,4 @@
-"""Head, brows, eyes: how a synthetic speaker moves while talking, and everything of a clip that is not a picture."""
+"""Head, brows, eyes: how a synthetic speaker moves; and all of a clip that is not a picture."""
 
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ class Controls:
 
 
 def drift(draw: np.random.Generator, num_frames: int, sigma: float, amplitude: float) -> np.ndarray:
-    """Smooth noise (T,): white noise under a Gaussian of `sigma` seconds, of mean 0 and standard deviation `amplitude`.
+    """Smooth noise (T,): white noise under a Gaussian of `sigma` seconds; mean 0, deviation `amplitude`.
 
     Short clips are cut from a piece of three seconds; scaled on its own, a piece of few frames would race.
     """
@@ -76,9 +76,7 @@ def head_motion(voice: Speaker, words: Text, draw: np.random.Generator, times: n
     return np.stack([yaw, pitch, roll, tx, ty], 1)
 
 
-def brows(
-    voice: Speaker, words: Text, draw: np.random.Generator, times: np.ndarray
-) -> dict[str, np.ndarray]:
+def brows(voice: Speaker, words: Text, draw: np.random.Generator, times: np.ndarray) -> dict[str, np.ndarray]:
     """Weights of the five brow directions at `times` (seconds), by name."""
     count = len(times)
     lift = drift(draw, count, 0.5, 0.06)
@@ -109,7 +107,7 @@ def blinks(voice: Speaker, draw: np.random.Generator, num_frames: int) -> np.nda
 
 
 def gaze(voice: Speaker, draw: np.random.Generator, pose: np.ndarray) -> np.ndarray:
-    """Eyeballs' yaw and pitch (T, 2) in radians against the head: fixations that stay put while the head turns."""
+    """Eyeballs' yaw and pitch (T, 2) in radians against the head: fixations, held while the head turns."""
     count = len(pose)
     target = np.zeros((count, 2))
     time = 0.0
@@ -129,8 +127,8 @@ def _stressed_vowels(words: Text) -> list[tuple[float, float]]:
 def controls(identity: int, clip: int, num_frames: int) -> Controls:
     """Sound, lips, head and eyes of clip number `clip` of an identity; the same numbers give the same clip.
 
-    Frame t is what happens at (t + .5) / 25 seconds. Sound and lips come from one text; head and brows only lean on its
-    stresses and have draws of their own, so a sound foretells them in part, as in life.
+    Frame t is what happens at (t + .5) / 25 seconds. Sound and lips come from one text; head and brows only
+    lean on its stresses and have draws of their own, so a sound foretells them in part, as in life.
 
     Raises:
         ValueError: for negative numbers or a clip of no frames.

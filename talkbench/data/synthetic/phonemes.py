@@ -14,7 +14,7 @@ class Phoneme:
         formants: F1, F2, F3 in Hz of a speaker of scale 1.
         duration: seconds at tempo 1.
         voice: amplitude of voicing, 0..1.
-        noise: amplitude, centre (Hz), bandwidth (Hz) of frication or of a stop's burst; amplitude 0 where there is none.
+        noise: amplitude, centre (Hz), bandwidth (Hz) of frication or of a stop's burst.
         frequency: relative frequency among vowels, or among consonants.
         viseme: weights of `VISEME_AXES` by name.
         dominance: strength of the viseme against its neighbours.
@@ -61,6 +61,8 @@ def _row(kind, name, formants, milliseconds, voice, noise, frequency, viseme, do
     )
 
 
+# One row a line, as a table is read.
+# ruff: noqa: E501
 # Silence lasts as long as the pause it stands for: its duration is drawn, not read here.
 PHONEMES: tuple[Phoneme, ...] = (
     _row("silence", "sil", (500, 1500, 2500), 300, 0, None, 0, "", 0.5),

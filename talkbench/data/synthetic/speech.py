@@ -1,18 +1,18 @@
 """Synthetic speech: a speaker, a nonsense text, and the sound a formant synthesiser makes of it.
 
-Source and filter in cascade after Klatt, "Software for a cascade/parallel formant synthesizer" (1980): a glottal pulse
-train and noise run through five resonators, frication through one of its own. Every number that a clip needs is drawn
-from streams keyed by identity and clip, so a clip never depends on which others were made before it.
+Source and filter in cascade after Klatt, "Software for a cascade/parallel formant synthesizer" (1980):
+a glottal pulse train and noise run through five resonators, frication through one of its own. Every
+number that a clip needs is drawn from streams keyed by identity and clip: no clip depends on another.
 """
 
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from talkbench.data.clip import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from talkbench.data.synthetic import phonemes as ph
+from talkbench.geometry.compiled import compiled
 
 CONTROL_RATE = 200
 _STEP = SAMPLE_RATE // CONTROL_RATE
@@ -31,8 +31,8 @@ class Speaker:
         scale: factor on all formants (a shorter vocal tract is above 1).
         tempo: speed of speech; breath: noise mixed into voicing; pitch_range: log range of the intonation;
             tilt: 0..1, low-pass on the glottal source; pause: factor on pauses.
-        articulation: factor on the lips' movement; smile, press: resting weights; asymmetry: left against right.
-        yaw, pitch, roll: amplitudes of the head's motion in degrees; rest: resting yaw, pitch, roll in degrees;
+        articulation: factor on the lips' movement; smile, press: resting weights; asymmetry: left over right.
+        yaw, pitch, roll: amplitudes of the head's motion in degrees; rest: where it rests, in degrees;
             speed: of the motion; nod: degrees on stressed vowels; brow: 0..1; blink: seconds between blinks.
     """
 
@@ -76,7 +76,7 @@ def speaker(identity: int) -> Speaker:
 
 
 def clip_stream(identity: int, clip: int, part: int) -> np.random.Generator:
-    """The random stream of one part of a clip (0 text, 1 sound, 2 head, 3 face), so that parts can't shift each other."""
+    """The random stream of one part of a clip (0 text, 1 sound, 2 head, 3 face): parts stay apart."""
     return np.random.default_rng([identity, 66, clip, part])
 
 
@@ -86,7 +86,7 @@ class Text:
 
     Attributes:
         phoneme: int (P,), index into `phonemes.PHONEMES`.
-        start: (P + 1,) seconds; phoneme i lasts from start[i] to start[i + 1]. The last ends after the clip does.
+        start: (P + 1,) seconds; phoneme i lasts from start[i] to start[i + 1], the last to after the clip.
         stress: (P,) 1 in stressed syllables, else 0.
         position: (P,) 0 at the beginning of a phrase to 1 at its end.
     """
@@ -129,7 +129,7 @@ def _syllable(draw) -> list[int]:
 
 
 def text(voice: Speaker, draw: np.random.Generator, seconds: float) -> Text:
-    """Nonsense of phrases, words and syllables that fills at least `seconds`, with the speaker's tempo and pauses."""
+    """Nonsense of phrases, words and syllables that fills `seconds`, in the speaker's tempo."""
     sound, length, stress, position = [ph.SILENCE], [draw.uniform(0.10, 0.35)], [0.0], [0.0]
     total = length[0]
     while total < seconds + 0.5:
@@ -213,7 +213,7 @@ def _tracks(voice: Speaker, words: Text, draw: np.random.Generator, steps: int) 
     }
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _resonator(frequency, bandwidth, rate):
     """Coefficients of y = a x + b y1 + c y2, unit gain at 0 Hz."""
     radius = math.exp(-math.pi * bandwidth / rate)
@@ -222,16 +222,18 @@ def _resonator(frequency, bandwidth, rate):
     return 1.0 - b - c, b, c
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _uniform(state):
     """One step of Knuth's 64-bit LCG and its top 53 bits as a number in -1..1."""
     state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
     return state, 2.0 * (np.float64(state >> np.uint64(11)) / 9007199254740992.0) - 1.0
 
 
-@numba.njit(cache=True, nogil=True)
-def _synthesise(formants, bandwidths, voice, aspiration, noise, centre, width, f0, tilt, seed, samples, rate, step):
-    """Run the source through the filters; all tracks have one entry a control step. Returns float64 (samples,)."""
+@compiled
+def _synthesise(
+    formants, bandwidths, voice, aspiration, noise, centre, width, f0, tilt, seed, samples, rate, step
+):
+    """Run the source through the filters, float64 (samples,); all tracks have one entry a control step."""
     steps = len(voice)
     poles = formants.shape[1]
     out = np.empty(samples)
@@ -278,12 +280,20 @@ def _synthesise(formants, bandwidths, voice, aspiration, noise, centre, width, f
             hiss = white
         signal = v * low_passed + asp * hiss
         for k in range(poles):
-            y = coefficient[k, 0] * signal + coefficient[k, 1] * memory[k, 0] + coefficient[k, 2] * memory[k, 1]
+            y = (
+                coefficient[k, 0] * signal
+                + coefficient[k, 1] * memory[k, 0]
+                + coefficient[k, 2] * memory[k, 1]
+            )
             memory[k, 1] = memory[k, 0]
             memory[k, 0] = y
             signal = y
         rasp = fric * hiss
-        y = coefficient[poles, 0] * rasp + coefficient[poles, 1] * memory[poles, 0] + coefficient[poles, 2] * memory[poles, 1]
+        y = (
+            coefficient[poles, 0] * rasp
+            + coefficient[poles, 1] * memory[poles, 0]
+            + coefficient[poles, 2] * memory[poles, 1]
+        )
         memory[poles, 1] = memory[poles, 0]
         memory[poles, 0] = y
         out[i] = signal + 0.55 * y
@@ -295,7 +305,7 @@ def synthesise(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Speak a text.
 
-    Returns audio float32 (640 num_frames,) in -1..1 and F0 float32 (num_frames,) in Hz at the frames' centres, 0 where
+    Returns audio float32 (640 num_frames,) in -1..1 and F0 float32 (num_frames,) in Hz at frame centres, 0 where
     there is no voice.
     """
     samples = num_frames * SAMPLES_PER_FRAME

@@ -1,4 +1,4 @@
-"""Lips from phonemes: dominance blending after Cohen and Massaro (1993), and a closure that a blend alone misses."""
+"""Lips from phonemes: dominance blending after Cohen and Massaro (1993), and a closure a blend misses."""
 
 import numpy as np
 
@@ -7,10 +7,12 @@ from talkbench.data.synthetic.speech import Speaker, Text
 
 
 def closure(words: Text, times: np.ndarray) -> np.ndarray:
-    """How firmly the lips are shut at each time (seconds): 1 in the middle of p, b, m, up to .9 in silence, else 0."""
+    """How firmly the lips are shut at each time (seconds): 1 amid p, b, m, up to .9 in silence, else 0."""
     away = np.abs(times[:, None] - words.centre)
     width = words.duration
-    shut = np.clip(1.35 * np.exp(-((away / (0.5 * width + 0.022)) ** 4)), 0, 1) * ph.IS_BILABIAL[words.phoneme]
+    shut = (
+        np.clip(1.35 * np.exp(-((away / (0.5 * width + 0.022)) ** 4)), 0, 1) * ph.IS_BILABIAL[words.phoneme]
+    )
     silent = 0.9 * np.clip((width / 2 - away) / 0.12, 0, 1) * (words.phoneme == ph.SILENCE)
     return np.maximum(shut, silent).max(1)
 
@@ -18,7 +20,7 @@ def closure(words: Text, times: np.ndarray) -> np.ndarray:
 def lips(voice: Speaker, words: Text, times: np.ndarray) -> dict[str, np.ndarray]:
     """Weights of the mouth's directions at each time (seconds), by name of `geometry.head.EXPRESSION_NAMES`.
 
-    Every phoneme pulls with a bell of its own width and dominance, so neighbours colour each other before and after.
+    Every phoneme pulls with a bell of its own width and dominance, so neighbours colour each other both ways.
     """
     dominance = ph.DOMINANCE[words.phoneme] * np.exp(
         -(((times[:, None] - words.centre) / (0.55 * words.duration + 0.028)) ** 2)
