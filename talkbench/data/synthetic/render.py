@@ -116,8 +116,8 @@ def _raster(px, py, z, triangles, cull, zbuffer, index, w0, w1):
         az, bz, cz = np.float64(z[a]), np.float64(z[b]), np.float64(z[c])
         inverse = 1.0 / area
         # weights of corners a and b at a sample: linear in x and y
-        ux, uy = (by - cy) * inverse, (cx - bx) * inverse
-        vx, vy = (cy - ay) * inverse, (ax - cx) * inverse
+        ux, uy = (cy - by) * inverse, (bx - cx) * inverse
+        vx, vy = (ay - cy) * inverse, (cx - ax) * inverse
         for y in range(y0, y1 + 1):
             dy = y + 0.5 - cy
             u_row, v_row = uy * dy, vy * dy
