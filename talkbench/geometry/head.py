@@ -232,7 +232,9 @@ def shape_fields(points: np.ndarray) -> np.ndarray:
     double = bump(0, -0.85, -0.4, 0.45, 0.25, 0.3)
     put("doubleChin", dy=-0.10 * double, dz=0.03 * double)
 
-    for i, (k1, k2, k3, f1, f2, f3, m1, m2, m3, amplitude) in enumerate(head().shape_waves.astype(np.float64)):
+    for i, (k1, k2, k3, f1, f2, f3, m1, m2, m3, amplitude) in enumerate(
+        head().shape_waves.astype(np.float64)
+    ):
         odd, even = (np.sin(k1 * x), np.cos(k1 * x))
         if i >= 15:  # the last five are asymmetric
             odd, even = even, odd
@@ -293,7 +295,9 @@ def _blink_fields(vertices: np.ndarray, centres: np.ndarray) -> np.ndarray:
             edges.append(np.interp(x, lid[order, 0], lid[order, 1]))
         y_lower, y_upper = edges
         corners = sorted((lower[0, 0], lower[-1, 0]))
-        gap = np.where((x > corners[0]) & (x < corners[1]) & (z > centre[2]), np.maximum(y_upper - y_lower, 0), 0)
+        gap = np.where(
+            (x > corners[0]) & (x < corners[1]) & (z > centre[2]), np.maximum(y_upper - y_lower, 0), 0
+        )
         above = y > (y_upper + y_lower) / 2
         distance = np.where(above, y - y_upper, y_lower - y)
         weight = (1 - np.clip(distance / LID_FALLOFF, 0, 1)) ** 2
@@ -353,7 +357,9 @@ class Deformer:
         gaze = _coefficients(gaze, "gaze", 2, ndim=2)
         frames = len(expression)
         if len(blink) != frames or len(gaze) != frames:
-            raise HeadError(f"{frames} frames of expression, {len(blink)} of blink, {len(gaze)} of gaze: give as many")
+            raise HeadError(
+                f"{frames} frames of expression, {len(blink)} of blink, {len(gaze)} of gaze: give as many"
+            )
         out = np.empty((frames, NUM_VERTICES, 3), np.float32)
         moved = np.concatenate([expression, blink], axis=1) @ self.basis
         np.add(self.rest[:NUM_MOVING], moved.reshape(frames, NUM_MOVING, 3), out=out[:, :NUM_MOVING])
@@ -388,7 +394,9 @@ def pose_weights(vertices: np.ndarray, material: np.ndarray) -> np.ndarray:
     """
     y, material = np.asarray(vertices, np.float64)[:, 1], np.asarray(material)
     if len(y) < NUM_VERTICES or len(material) != len(y):
-        raise HeadError(f"{len(y)} vertices and {len(material)} materials, expected as many, at least {NUM_VERTICES}")
+        raise HeadError(
+            f"{len(y)} vertices and {len(material)} materials, expected as many, at least {NUM_VERTICES}"
+        )
     weights = np.ones(len(y))
     torso = head().parts["torso"]
     weights[torso] = smoothstep(y[torso], -1.45, -0.85)
@@ -433,7 +441,9 @@ def pose_vertices(
     if vertices.ndim != 3 or vertices.shape[2] != 3 or weights.shape != vertices.shape[1:2]:
         raise HeadError(f"vertices {vertices.shape} and weights {weights.shape}, expected (T, V, 3) and (V,)")
     if not len(vertices) == len(angles) == len(translation):
-        raise HeadError(f"{len(vertices)} frames, {len(angles)} poses, {len(translation)} translations: give as many")
+        raise HeadError(
+            f"{len(vertices)} frames, {len(angles)} poses, {len(translation)} translations: give as many"
+        )
     rotation = head_rotation(angles.astype(np.float64))
     offset = PIVOT - rotation @ PIVOT
     offset[:, :2] += translation
