@@ -2,8 +2,8 @@
 
 A store is a folder of `frames-SSSSS-of-NNNNN.array_record` (one PNG or JPEG a record; frame i of a clip is
 record `offset + i` of its shard), `clips-SSSSS-of-NNNNN.array_record` (one msgpack record a clip: sound,
-landmarks, pose, labels), `index.npz` (ids, offsets, lengths) and `manifest.json`, which is written last: a folder
-without one is unfinished.
+landmarks, pose, labels), `index.npz` (ids, offsets, lengths) and `manifest.json`, written last: a folder without
+one is unfinished.
 """
 
 import hashlib
@@ -233,9 +233,9 @@ def write_store(
 ) -> "Store":
     """Writes clips into a new store, holding never more than one of them.
 
-    All is written into a hidden folder beside `folder` and renamed in one step at the end: whatever happens on
-    the way (a kill, a full disk, a clip source that raises), `folder` is either a whole store or untouched. The
-    bytes depend on the clips and the arguments only.
+    All is written into a hidden folder beside `folder` and renamed in one step at the end: whatever happens
+    on the way (a kill, a full disk, a source that raises), `folder` is either a whole store or untouched.
+    The bytes depend on the clips and the arguments only.
 
     Args:
         folder: where the store shall be; must not exist, be empty, or (with `overwrite`) be a store.
@@ -244,7 +244,7 @@ def write_store(
         codec: "png" (exact; for evaluation and small sizes) or "jpeg" (for training at 256 px and more).
         quality: JPEG quality.
         name: name of the data set; the folder's name if None.
-        extra: further manifest entries (plain JSON), read after the last clip: a source may fill it on the way.
+        extra: further manifest entries (plain JSON), read after the last clip: a source may fill it meanwhile.
         shard_bytes: a shard that has reached this size gets no further clip; a clip never crosses shards.
         overwrite: replace a store that is already there.
 
@@ -252,7 +252,7 @@ def write_store(
         The opened store.
 
     Raises:
-        StoreError: no clips, a clip id twice, a frame of another size, a folder with something else in it, no space.
+        StoreError: no clips, a clip id twice, a frame of another size, a foreign folder, no space.
     """
     folder = Path(folder)
     if codec not in CODECS:
@@ -515,8 +515,8 @@ class Store:
         )
         if need > limit_bytes:
             raise StoreError(
-                f"{self.folder}: decoded frames take {need / 2**30:.1f} GiB, more than the {limit_bytes / 2**30:.1f}"
-                " GiB allowed; raise the limit or read from the records"
+                f"{self.folder}: decoded frames take {need / 2**30:.1f} GiB of {limit_bytes / 2**30:.1f} GiB allowed;"
+                " raise the limit or read from the records"
             )
         for row in rows:
             if row not in self._resident:
