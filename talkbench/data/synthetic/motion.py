@@ -9,16 +9,8 @@ from talkbench.data.clip import FPS
 from talkbench.data.synthetic import phonemes as ph
 from talkbench.data.synthetic.speech import Speaker, Text, clip_stream, speaker, synthesise, text
 from talkbench.data.synthetic.visemes import lips
+from talkbench.geometry.head import EXPRESSION_NAMES
 
-# The order of `geometry.head.EXPRESSION_NAMES`; a test holds the two together.
-EXPRESSIONS = (
-    "jawOpen", "mouthClose", "jawLeft", "jawRight", "jawForward", "mouthUpperUpLeft", "mouthRollLower",
-    "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthRollUpper", "mouthStretchLeft",
-    "mouthStretchRight", "mouthSmileLeft", "mouthSmileRight", "mouthDimpleLeft", "mouthDimpleRight",
-    "mouthFrownLeft", "mouthFrownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker", "mouthFunnel",
-    "mouthRight", "mouthLeft", "mouthShrugLower", "mouthShrugUpper", "cheekPuff", "browDownLeft",
-    "browOuterUpLeft", "browInnerUp", "browDownRight", "browOuterUpRight",
-)  # fmt: skip
 _BLINK = np.array([0.35, 0.9, 1.0, 0.75, 0.4, 0.12])
 _GAZE_LIMIT = 0.6
 
@@ -144,9 +136,9 @@ def controls(identity: int, clip: int, num_frames: int) -> Controls:
     pose = head_motion(voice, words, clip_stream(identity, clip, 2), times)
     face = clip_stream(identity, clip, 3)
     weights = lips(voice, words, times) | brows(voice, words, face, times)
-    expression = np.zeros((num_frames, len(EXPRESSIONS)), np.float32)
+    expression = np.zeros((num_frames, len(EXPRESSION_NAMES)), np.float32)
     for name, value in weights.items():
-        expression[:, EXPRESSIONS.index(name)] = value
+        expression[:, EXPRESSION_NAMES.index(name)] = value
     where = words.at(times)
     return Controls(
         audio=audio,

@@ -305,8 +305,8 @@ def synthesise(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Speak a text.
 
-    Returns audio float32 (640 num_frames,) in -1..1 and F0 float32 (num_frames,) in Hz at frame centres, 0 where
-    there is no voice.
+    Returns audio float32 (640 num_frames,) in -1..1 (of 16 bits) and F0 float32 (num_frames,) in Hz at the
+    frames' centres, 0 where there is no voice.
     """
     samples = num_frames * SAMPLES_PER_FRAME
     steps = samples // _STEP
@@ -329,6 +329,7 @@ def synthesise(
     )
     sound *= _LOUDNESS / max(float(np.sqrt(np.mean(sound**2))), 1e-6)
     sound = np.tanh(1.2 * sound) / 1.2 + _FLOOR * draw.normal(size=samples)
+    sound = np.rint(sound * 32767).astype(np.float32) / np.float32(32767)  # 16 bits, as it is stored
     middle = np.arange(num_frames) * (CONTROL_RATE // FPS) + CONTROL_RATE // FPS // 2
     f0 = np.where(tracks["voice"][middle] > 0.05, tracks["f0"][middle], 0.0)
-    return sound.astype(np.float32), f0.astype(np.float32)
+    return sound, f0.astype(np.float32)

@@ -5,8 +5,9 @@ from scipy.signal import lfilter
 
 from talkbench.data.synthetic import motion, speech
 from talkbench.data.synthetic import phonemes as ph
+from talkbench.geometry.head import EXPRESSION_NAMES
 
-JAW = motion.EXPRESSIONS.index("jawOpen")
+JAW = EXPRESSION_NAMES.index("jawOpen")
 
 
 def _words(identity, clip=0, frames=75):
