@@ -12,7 +12,7 @@ from talkbench.data.synthetic.visemes import lips
 from talkbench.geometry.head import EXPRESSION_NAMES
 
 _BLINK = np.array([0.35, 0.9, 1.0, 0.75, 0.4, 0.12])
-_GAZE_LIMIT = 0.6
+_GAZE_LIMIT = (0.6, 0.3)  # yaw, pitch; an iris that looks further up hides behind the lid
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def gaze(voice: Speaker, draw: np.random.Generator, pose: np.ndarray) -> np.ndar
         target[frame:] = draw.normal(0, spread, 2)
         time += draw.uniform(0.5, 2.2)
     turn = np.radians(pose[:, :2] - np.array(voice.rest[:2]))
-    return np.clip(target - 0.6 * turn, -_GAZE_LIMIT, _GAZE_LIMIT)
+    return np.clip(target - 0.6 * turn, np.negative(_GAZE_LIMIT), _GAZE_LIMIT)
 
 
 def _stressed_vowels(words: Text) -> list[tuple[float, float]]:
