@@ -2,8 +2,8 @@
 
 A store is a folder of `frames-SSSSS-of-NNNNN.array_record` (one PNG or JPEG a record; frame i of a clip is
 record `offset + i` of its shard), `clips-SSSSS-of-NNNNN.array_record` (one msgpack record a clip: sound,
-landmarks, pose, labels), `index.npz` (ids, offsets, lengths) and `manifest.json`, written last: a folder without
-one is unfinished.
+landmarks, pose, labels), `index.npz` (ids, offsets, lengths) and `manifest.json`, written last: a folder
+without one is unfinished.
 """
 
 import hashlib
@@ -244,7 +244,7 @@ def write_store(
         codec: "png" (exact; for evaluation and small sizes) or "jpeg" (for training at 256 px and more).
         quality: JPEG quality.
         name: name of the data set; the folder's name if None.
-        extra: further manifest entries (plain JSON), read after the last clip: a source may fill it meanwhile.
+        extra: further manifest entries (plain JSON), read after the last clip: sources may fill it meanwhile.
         shard_bytes: a shard that has reached this size gets no further clip; a clip never crosses shards.
         overwrite: replace a store that is already there.
 
@@ -515,7 +515,7 @@ class Store:
         )
         if need > limit_bytes:
             raise StoreError(
-                f"{self.folder}: decoded frames take {need / 2**30:.1f} GiB of {limit_bytes / 2**30:.1f} GiB allowed;"
+                f"{self.folder}: decoded frames take {need / 2**30:.1f} of {limit_bytes / 2**30:.1f} GiB allowed;"
                 " raise the limit or read from the records"
             )
         for row in rows:
