@@ -16,6 +16,36 @@ class ConfigError(ValueError):
     """An unknown config, preset or key, or a value of the wrong type."""
 
 
+def adam(learning_rate: float, b1: float = 0.5, b2: float = 0.999, eps: float = 1e-8, **changes) -> dict:
+    """The `optimizer` section of a config (`training.optimizer` reads it), Adam with nothing else by default."""
+    section = {
+        "learning_rate": learning_rate, "b1": b1, "b2": b2, "eps": eps, "weight_decay": 0.0, "schedule": "constant",
+        "warmup_steps": 0, "boundaries": (), "factor": 0.1, "clip_norm": 0.0, "skip_nonfinite": 0, "accumulate": 1,
+    }  # fmt: skip
+    return _changed(section, changes)
+
+
+def run(steps: int, batch_size: int, **changes) -> dict:
+    """The `train` section of a config (`training.trainer` reads it)."""
+    section = {
+        "steps": steps, "batch_size": batch_size, "ema_decay": 0.0, "dtype": "float32", "log_every": 50,
+        "sample_every": 1000, "checkpoint_every": 1000, "keep": 2,
+    }  # fmt: skip
+    return _changed(section, changes)
+
+
+def data(size: int, workers: int = 0) -> dict:
+    """The `data` section of a config: side of the square pictures, loader processes (0: in the trainer's own)."""
+    return {"size": size, "workers": workers}
+
+
+def _changed(section: dict, changes: dict) -> dict:
+    unknown = changes.keys() - section.keys()
+    if unknown:
+        raise ConfigError(f"no such setting: {', '.join(sorted(unknown))}")
+    return {**section, **changes}
+
+
 def nearest(name: str, valid) -> str:
     """A hint for an unknown name: `; did you mean 'x'?` or the list of what there is."""
     valid = [str(v) for v in valid]

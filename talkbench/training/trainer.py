@@ -78,7 +78,7 @@ def train_stage(stage: Stage, store, config: ConfigDict, method: str, folder: Pa
         return init_state(stage, transform, key, zeros, ema=train.ema_decay > 0)
 
     key = jax.random.key(config.seed)
-    frozen = jax.device_put(stage.frozen, shardings[0])
+    frozen = jax.device_put(stage.frozen(), shardings[0])
     step = compile_step(make_step(stage, transform, train.ema_decay), mesh)
     with Checkpoints(folder / "checkpoints", train.keep) as checkpoints, _stop_flag() as stopped:
         begin = checkpoints.latest() or 0

@@ -96,11 +96,15 @@ class HeadExpressionEstimator(nn.Module):
     Attributes:
         widths: after conv1 to conv5.
         blocks: residual blocks at each of the last four widths.
+        stem_stride, stem_pool: how the first layers reduce the picture; small pictures keep more of theirs, or lips
+            would be lost before the first block.
     """
 
     num_keypoints: int = 15
     widths: Sequence[int] = (64, 256, 512, 1024, 2048)
     blocks: Sequence[int] = (3, 3, 5, 2)
+    stem_stride: int = 2
+    stem_pool: bool = True
     num_bins: int = NUM_BINS
     dtype: Any = None
 
@@ -109,9 +113,10 @@ class HeadExpressionEstimator(nn.Module):
         """image (B, H, W, 3), full size -> yaw, pitch, roll logits (B, 66), t (B, 3), exp (B, 3K),
         float32.
         """
-        x = Conv(self.widths[0], (7, 7), stride=2, padding=3, dtype=self.dtype, name="conv1")(image)
+        x = Conv(self.widths[0], (7, 7), stride=self.stem_stride, padding=3, dtype=self.dtype, name="conv1")(image)
         x = nn.relu(BatchNorm(name="norm1")(x, train))
-        x = max_pool(x, (3, 3), (2, 2), (1, 1))
+        if self.stem_pool:
+            x = max_pool(x, (3, 3), (2, 2), (1, 1))
         self.sow("intermediates", "maxpool", x)
         for level, (width, count) in enumerate(zip(self.widths[1:], self.blocks, strict=True)):
             x = Conv(width, (1, 1), dtype=self.dtype, name=f"conv{level + 2}")(x)
