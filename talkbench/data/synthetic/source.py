@@ -10,8 +10,9 @@ import numpy as np
 from talkbench.data.clip import Clip
 from talkbench.data.synthetic.identity import Identity, make_identity
 from talkbench.data.synthetic.motion import Controls, controls
-from talkbench.data.synthetic.render import Camera, draw, posed
+from talkbench.data.synthetic.render import Camera, draw
 from talkbench.data.view import ClipView, view_of
+from talkbench.geometry.head import pose_vertices
 from talkbench.resources import PACKAGE
 
 # Every change of a constant, a draw or the mesh raises it: protocols, caches and leaderboard rows carry it.
@@ -82,7 +83,8 @@ def synthetic_clip(
     moves = controls(identity, clip, num_frames)
     person = _identity(identity, background)
     camera = Camera(size)
-    vertices = posed(person.deformer, person.look, moves.expression, moves.blink, moves.gaze, moves.pose)
+    vertices = person.vertices(moves.expression, moves.blink, moves.gaze)
+    vertices = pose_vertices(vertices, person.pose_weights, moves.pose[:, :3], moves.pose[:, 3:])
     drawing = draw(person.look, vertices, camera)
     pose = np.ones((num_frames, 6), np.float32)
     pose[:, :3] = moves.pose[:, :3]
@@ -151,7 +153,7 @@ class SyntheticSource:
             "identities": self.identities,
             "clips": list(rule.clips),
             "num_frames": rule.num_frames,
-            "seeds": "PCG64 streams [identity, 11|22|44|55], [background, 33], [identity, 66, clip, 0..3]",
+            "seeds": "PCG64 streams [identity, 11|22|44|55|77], [background, 33], [identity, 66, clip, 0..3]",
         }
 
     def clip(self, clip_id: str) -> Clip:
