@@ -5,8 +5,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkbench.data import augment
+from talkbench.geometry.alignment import kabsch
 from talkbench.geometry.head import head
-from talkbench.geometry.rotations import euler_from_landmarks
+from talkbench.geometry.rotations import head_rotation, hopenet_angles
+from talkbench.geometry.topology import mirrored as mirrored_landmarks
+
+# The method's algebra has y down and x to the right, as pictures have; labels and head mesh have y up.
+_Y_DOWN = np.diag([1.0, -1.0, 1.0])
+_MIRROR = np.diag([-1.0, 1.0, 1.0])
+
+
+def head_rotations(view, frames: np.ndarray) -> np.ndarray:
+    """Head rotations (n, 3, 3) at `frames`, in picture axes (y down): from the pose labels, else fitted to landmarks."""
+    if view.pose is not None:
+        return _Y_DOWN @ head_rotation(view.pose[frames, :3]) @ _Y_DOWN
+    mesh = head()
+    rest = mesh.vertices[mesh.landmarks68].astype(np.float64) @ _Y_DOWN
+    return kabsch(rest, view.landmarks[frames])
 
 
 class FeatureError(ValueError):
@@ -55,10 +70,8 @@ class Pair:
                 "--config.teacher.headpose=none --config.teacher.landmarks=[] --config.loss.mouth=0"
             )
         points = view.landmarks[chosen].astype(np.float32)
-        pose = view.pose[chosen, :3] if view.pose is not None else euler_from_landmarks(points, head().landmarks)
         if mirrored:
-            points = augment.flip_landmarks(points, size)
-            pose = pose * (-1, 1, -1)
+            points = mirrored_landmarks(points, size)
         flat = points[..., :2] * (2 / size) - 1
         if self.landmarks:
             example["landmarks"] = flat[:, list(self.landmarks)]
@@ -67,6 +80,7 @@ class Pair:
             half = np.ptp(mouth[:, 0]) / 2
             example["mouth"] = np.array([*mouth.mean(0), max(half, 0.05)], np.float32)
         if self.headpose:
-            # Labels count pitch and roll in a frame with y up, the method's algebra in one with y down.
-            example["headpose"] = (pose * (1, -1, -1)).astype(np.float32)
+            turns = head_rotations(view, chosen)
+            turns = _MIRROR @ turns @ _MIRROR if mirrored else turns
+            example["headpose"] = hopenet_angles(turns).astype(np.float32)
         return example
