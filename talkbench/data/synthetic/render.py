@@ -89,14 +89,16 @@ class Look:
 
 
 @compiled
-def _raster(px, py, z, triangles, cull, zbuffer, index, w0, w1):
+def _raster(points, triangles, cull, zbuffer, index, w0, w1):
+    """Nearest triangle of every sample. points: float64 (V, 3), column, row, depth. See `rasterize`."""
     height, width = zbuffer.shape
     for f in range(triangles.shape[0]):
-        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
-        ax, ay = np.float64(px[a]), np.float64(py[a])
-        bx, by = np.float64(px[b]), np.float64(py[b])
-        cx, cy = np.float64(px[c]), np.float64(py[c])
-        # y points down, so a triangle that is counter-clockwise to the viewer has a positive value here
+        # unsigned: numba then leaves out the test for negative indices
+        a, b, c = np.uint32(triangles[f, 0]), np.uint32(triangles[f, 1]), np.uint32(triangles[f, 2])
+        ax, ay = points[a, 0], points[a, 1]
+        bx, by = points[b, 0], points[b, 1]
+        cx, cy = points[c, 0], points[c, 1]
+        # rows go down, so a triangle that is counter-clockwise to the viewer has a positive value here
         area = (cx - ax) * (by - ay) - (bx - ax) * (cy - ay)
         if cull[f]:
             if not area > 1e-12:
@@ -107,32 +109,38 @@ def _raster(px, py, z, triangles, cull, zbuffer, index, w0, w1):
         top, bottom = min(ay, by, cy), max(ay, by, cy)
         if not (right >= 0.5 and bottom >= 0.5 and left <= width - 0.5 and top <= height - 0.5):
             continue
-        x0 = int(np.ceil(max(left - 0.5, 0.0)))
-        x1 = int(np.floor(min(right - 0.5, width - 1.0)))
-        y0 = int(np.ceil(max(top - 0.5, 0.0)))
-        y1 = int(np.floor(min(bottom - 0.5, height - 1.0)))
-        if x0 > x1 or y0 > y1:
+        x0, x1 = int(np.ceil(max(left - 0.5, 0.0))), int(np.floor(min(right + 0.5, np.float64(width))))
+        y0, y1 = int(np.ceil(max(top - 0.5, 0.0))), int(np.floor(min(bottom + 0.5, np.float64(height))))
+        if x0 >= x1 or y0 >= y1:
             continue
-        az, bz, cz = np.float64(z[a]), np.float64(z[b]), np.float64(z[c])
+        az, bz, cz = points[a, 2], points[b, 2], points[c, 2]
+        # weights u, v, w of corners a, b, c at a sample: linear in column and row
         inverse = 1.0 / area
-        # weights of corners a and b at a sample: linear in x and y
         ux, uy = (cy - by) * inverse, (bx - cx) * inverse
         vx, vy = (ay - cy) * inverse, (cx - ax) * inverse
-        for y in range(y0, y1 + 1):
-            dy = y + 0.5 - cy
+        py = y0 - 0.5
+        for y in range(np.uint64(y0), np.uint64(y1)):
+            py += 1.0  # counted along: exact, and quicker than turning y into a float
+            dy = py - cy
             u_row, v_row = uy * dy, vy * dy
-            for x in range(x0, x1 + 1):
-                dx = x + 0.5 - cx
+            inside = False
+            px = x0 - 0.5
+            for x in range(np.uint64(x0), np.uint64(x1)):
+                px += 1.0
+                dx = px - cx
                 u = u_row + ux * dx
                 v = v_row + vx * dx
                 w = 1.0 - u - v
                 if u >= 0.0 and v >= 0.0 and w >= 0.0:
+                    inside = True
                     depth = np.float32(u * az + v * bz + w * cz)
                     if depth > zbuffer[y, x]:
                         zbuffer[y, x] = depth
                         index[y, x] = f
                         w0[y, x] = u
                         w1[y, x] = v
+                elif inside:  # triangles are convex: the rest of the row is outside
+                    break
 
 
 @compiled
@@ -151,11 +159,15 @@ def rasterize(px, py, z, triangles, cull, height, width):
         zbuffer float32 (height, width), -inf where nothing is; triangle index int32, -1 where nothing is; w0, w1
         float32, weights of the triangle's first two corners. Of triangles equally near the first counts.
     """
+    points = np.empty((len(px), 3))
+    points[:, 0] = px
+    points[:, 1] = py
+    points[:, 2] = z
     zbuffer = np.full((height, width), -np.inf, np.float32)
     index = np.full((height, width), -1, np.int32)
     w0 = np.zeros((height, width), np.float32)
     w1 = np.zeros((height, width), np.float32)
-    _raster(px, py, z, triangles, cull, zbuffer, index, w0, w1)
+    _raster(points, triangles, cull, zbuffer, index, w0, w1)
     return zbuffer, index, w0, w1
 
 
@@ -165,7 +177,7 @@ def _normals(vertices, triangles, table):
     for i in range(table.shape[0]):
         table[i, 0] = table[i, 1] = table[i, 2] = 0
     for f in range(triangles.shape[0]):
-        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        a, b, c = np.uint32(triangles[f, 0]), np.uint32(triangles[f, 1]), np.uint32(triangles[f, 2])
         ux, uy, uz = (
             vertices[b, 0] - vertices[a, 0],
             vertices[b, 1] - vertices[a, 1],
@@ -190,9 +202,24 @@ def _normals(vertices, triangles, table):
             table[i, 2] = z / length
 
 
+# Constants of the light, in single precision: a bare literal would make numba compute in double.
+_F = np.float32
+_ZERO, _HALF, _ONE, _QUARTER, _STEPS = _F(0), _F(0.5), _F(1), _F(0.25), _F(4096)
+_INSIDE = _F(0.35)  # light inside a lock of hair
+_SUBSURFACE, _SUBSURFACE_SLOPE, _SUBSURFACE_AT = _F(0.10), _F(3), _F(0.05)
+_RIM = _F(0.035)
+# by material, then lips: how far light wraps round the terminator, strength and exponent of the highlight
+_WRAP = np.array([0.22, 0.1, 0.1, 0.1, 0.1, 0.1, 0.22], np.float32)
+_WRAP_SCALE = (1 / (1 + _WRAP)).astype(np.float32)
+_GLOSS = np.array([0.07, 0.10, 0.25, 0.90, 0.06, 0.0, 0.10], np.float32)
+_EXPONENT = np.array([18, 30, 40, 160, 8, 1, 30], np.int64)
+_DARKEST_SHINE = np.array([0.001 ** (1 / e) for e in _EXPONENT], np.float32)  # below, a highlight is not seen
+_LIPS = 6
+
+
 @compiled
 def _power(base, exponent):
-    out = 1.0
+    out = _ONE
     while exponent > 0:
         if exponent & 1:
             out *= base
@@ -202,129 +229,114 @@ def _power(base, exponent):
 
 
 @compiled
-def _shade(table, look, px, py, index, w0, w1, atlas, light, tables, frame):
-    """Shade the visible samples (2 a pixel and axis) and average them over `frame`, which holds the background."""
+def _shade(table, look, points, index, w0, w1, atlas, light, tables, frame):
+    """Shade the visible samples (2 a pixel and axis) and average them over `frame`, which holds the background.
+
+    table (V, 8): normal, u, v in texels, ao, shadow, lips. light (6, 3): rows as in `Light`.
+    """
     triangles, cull, two_sided, material = look
     to_linear, to_srgb = tables
     size = frame.shape[0]
-    rows, columns = atlas.shape[0], atlas.shape[1]
+    last_row, last_column = atlas.shape[0] - 1, atlas.shape[1] - 1
     lx, ly, lz = light[0, 0], light[0, 1], light[0, 2]
+    key_red, key_green, key_blue = light[1, 0], light[1, 1], light[1, 2]
+    sky_red, sky_green, sky_blue = light[2, 0], light[2, 1], light[2, 2]
+    ground_red, ground_green, ground_blue = light[3, 0], light[3, 1], light[3, 2]
     fx, fy, fz = light[4, 0], light[4, 1], light[4, 2]
-    hx, hy, hz = lx, ly, lz + 1.0  # half way between light and viewer
+    fill_red, fill_green, fill_blue = light[5, 0], light[5, 1], light[5, 2]
+    hx, hy, hz = lx, ly, lz + _ONE  # half way between light and viewer
     length = np.sqrt(hx * hx + hy * hy + hz * hz)
-    if length > 1e-6:
+    if length > 0:
         hx, hy, hz = hx / length, hy / length, hz / length
     for y in range(size):
         for x in range(size):
-            red = green = blue = 0.0
+            red = green = blue = _ZERO
             seen = 0
             for sub in range(4):
                 sy, sx = 2 * y + (sub >> 1), 2 * x + (sub & 1)
-                f = index[sy, sx]
-                if f < 0:
+                if index[np.uint64(sy), np.uint64(sx)] < 0:
                     continue
+                f = np.uint32(index[np.uint64(sy), np.uint64(sx)])
                 seen += 1
-                a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
-                wa, wb = w0[sy, sx], w1[sy, sx]
-                wc = np.float32(1.0) - wa - wb
+                a, b, c = np.uint32(triangles[f, 0]), np.uint32(triangles[f, 1]), np.uint32(triangles[f, 2])
+                wa, wb = w0[np.uint64(sy), np.uint64(sx)], w1[np.uint64(sy), np.uint64(sx)]
+                wc = _ONE - wa - wb
                 nx = wa * table[a, 0] + wb * table[b, 0] + wc * table[c, 0]
                 ny = wa * table[a, 1] + wb * table[b, 1] + wc * table[c, 1]
                 nz = wa * table[a, 2] + wb * table[b, 2] + wc * table[c, 2]
-                u = wa * table[a, 3] + wb * table[b, 3] + wc * table[c, 3]
-                v = wa * table[a, 4] + wb * table[b, 4] + wc * table[c, 4]
+                tx = wa * table[a, 3] + wb * table[b, 3] + wc * table[c, 3]
+                ty = wa * table[a, 4] + wb * table[b, 4] + wc * table[c, 4]
                 ao = wa * table[a, 5] + wb * table[b, 5] + wc * table[c, 5]
                 shadow = wa * table[a, 6] + wb * table[b, 6] + wc * table[c, 6]
-                length = np.sqrt(nx * nx + ny * ny + nz * nz)
-                if length > 0:
-                    nx, ny, nz = nx / length, ny / length, nz / length
-                kind = material[a]
+                square = nx * nx + ny * ny + nz * nz
+                if square > 0:
+                    shrink = _ONE / np.sqrt(square)
+                    nx, ny, nz = nx * shrink, ny * shrink, nz * shrink
+                kind = np.uint32(material[a])
                 if two_sided[f]:
-                    area = (px[c] - px[a]) * (py[b] - py[a]) - (px[b] - px[a]) * (py[c] - py[a])
-                    if area < 0:  # the inside of a lock of hair
+                    ax, ay = points[a, 0], points[a, 1]
+                    area = (points[c, 0] - ax) * (points[b, 1] - ay)
+                    area -= (points[b, 0] - ax) * (points[c, 1] - ay)
+                    if area < 0:
                         nx, ny, nz = -nx, -ny, -nz
-                        ao *= 0.35
-                        shadow *= 0.35
+                        ao *= _INSIDE
+                        shadow *= _INSIDE
+                if kind == SKIN and wa * table[a, 7] + wb * table[b, 7] + wc * table[c, 7] > _HALF:
+                    kind = np.uint32(_LIPS)
 
                 # texture, bilinear in linear light
-                tx = min(max(u * columns - 0.5, 0.0), columns - 1.0)
-                ty = min(max(v * rows - 0.5, 0.0), rows - 1.0)
-                ix, iy = int(tx), int(ty)
-                jx, jy = min(ix + 1, columns - 1), min(iy + 1, rows - 1)
-                tx -= ix
-                ty -= iy
-                t00, t01, t10, t11 = (1 - tx) * (1 - ty), tx * (1 - ty), (1 - tx) * ty, tx * ty
-                base_red = (
-                    t00 * to_linear[atlas[iy, ix, 0]]
-                    + t01 * to_linear[atlas[iy, jx, 0]]
-                    + t10 * to_linear[atlas[jy, ix, 0]]
-                    + t11 * to_linear[atlas[jy, jx, 0]]
-                )
-                base_green = (
-                    t00 * to_linear[atlas[iy, ix, 1]]
-                    + t01 * to_linear[atlas[iy, jx, 1]]
-                    + t10 * to_linear[atlas[jy, ix, 1]]
-                    + t11 * to_linear[atlas[jy, jx, 1]]
-                )
-                base_blue = (
-                    t00 * to_linear[atlas[iy, ix, 2]]
-                    + t01 * to_linear[atlas[iy, jx, 2]]
-                    + t10 * to_linear[atlas[jy, ix, 2]]
-                    + t11 * to_linear[atlas[jy, jx, 2]]
-                )
+                ix = np.uint32(min(max(np.int64(tx), 0), last_column - 1))
+                iy = np.uint32(min(max(np.int64(ty), 0), last_row - 1))
+                jx, jy = ix + np.uint32(1), iy + np.uint32(1)
+                tx = min(max(tx - np.float32(ix), _ZERO), _ONE)
+                ty = min(max(ty - np.float32(iy), _ZERO), _ONE)
+                t11 = tx * ty
+                t01, t10 = tx - t11, ty - t11
+                t00 = _ONE - tx - t10
+                base_red = t00 * to_linear[atlas[iy, ix, 0]] + t01 * to_linear[atlas[iy, jx, 0]]
+                base_red += t10 * to_linear[atlas[jy, ix, 0]] + t11 * to_linear[atlas[jy, jx, 0]]
+                base_green = t00 * to_linear[atlas[iy, ix, 1]] + t01 * to_linear[atlas[iy, jx, 1]]
+                base_green += t10 * to_linear[atlas[jy, ix, 1]] + t11 * to_linear[atlas[jy, jx, 1]]
+                base_blue = t00 * to_linear[atlas[iy, ix, 2]] + t01 * to_linear[atlas[iy, jx, 2]]
+                base_blue += t10 * to_linear[atlas[jy, ix, 2]] + t11 * to_linear[atlas[jy, jx, 2]]
 
                 facing = nx * lx + ny * ly + nz * lz
-                wrap = 0.22 if kind == 0 else 0.1
-                key = shadow * max(0.0, (facing + wrap) / (1.0 + wrap))
-                up = 0.5 + 0.5 * ny
-                fill = ao * max(0.0, nx * fx + ny * fy + nz * fz)
-                light_red = key * light[1, 0] + ao * (up * light[2, 0] + (1 - up) * light[3, 0])
-                light_green = key * light[1, 1] + ao * (up * light[2, 1] + (1 - up) * light[3, 1])
-                light_blue = key * light[1, 2] + ao * (up * light[2, 2] + (1 - up) * light[3, 2])
-                light_red += fill * light[5, 0]
-                light_green += fill * light[5, 1]
-                light_blue += fill * light[5, 2]
-                gloss, exponent = 0.0, 0
-                if kind == 0:
+                key = shadow * max(_ZERO, (facing + _WRAP[kind]) * _WRAP_SCALE[kind])
+                above = ao * (_HALF + _HALF * ny)
+                below = ao - above
+                fill = ao * max(_ZERO, nx * fx + ny * fy + nz * fz)
+                light_red = key * key_red + above * sky_red + below * ground_red + fill * fill_red
+                light_green = key * key_green + above * sky_green + below * ground_green + fill * fill_green
+                light_blue = key * key_blue + above * sky_blue + below * ground_blue + fill * fill_blue
+                if kind == SKIN or kind == _LIPS:
                     # light that enters the skin comes out red where the surface turns away from the key
-                    light_red += 0.10 * max(0.0, 1.0 - 3.0 * abs(facing - 0.05)) * shadow
-                    lips = wa * table[a, 7] + wb * table[b, 7] + wc * table[c, 7]
-                    if lips > 0.5:
-                        gloss, exponent = 0.10, 30
-                    else:
-                        gloss, exponent = 0.07, 18
-                elif kind == 1:
-                    gloss, exponent = 0.10, 30
-                elif kind == 2:
-                    gloss, exponent = 0.25, 40
-                elif kind == 3:
-                    gloss, exponent = 0.90, 160
-                elif kind == 4:
-                    gloss, exponent = 0.06, 8
+                    turned = _ONE - _SUBSURFACE_SLOPE * abs(facing - _SUBSURFACE_AT)
+                    light_red += _SUBSURFACE * max(_ZERO, turned) * shadow
                 half = nx * hx + ny * hy + nz * hz
-                shine = 0.0
-                if half > 0 and gloss > 0:
-                    shine = gloss * shadow * _power(half, exponent)
-                edge = 1.0 - nz
-                rim = 0.035 * edge * edge * edge * ao
-                sample_red = base_red * light_red + shine * light[1, 0] + rim * light[2, 0]
-                sample_green = base_green * light_green + shine * light[1, 1] + rim * light[2, 1]
-                sample_blue = base_blue * light_blue + shine * light[1, 2] + rim * light[2, 2]
-                red += to_srgb[int(min(max(sample_red, 0.0), 1.0) * 4096.0 + 0.5)]
-                green += to_srgb[int(min(max(sample_green, 0.0), 1.0) * 4096.0 + 0.5)]
-                blue += to_srgb[int(min(max(sample_blue, 0.0), 1.0) * 4096.0 + 0.5)]
+                shine = _ZERO
+                if half > _DARKEST_SHINE[kind]:
+                    shine = _GLOSS[kind] * shadow * _power(half, _EXPONENT[kind])
+                edge = _ONE - nz
+                rim = _RIM * edge * edge * edge * ao
+                sample_red = base_red * light_red + shine * key_red + rim * sky_red
+                sample_green = base_green * light_green + shine * key_green + rim * sky_green
+                sample_blue = base_blue * light_blue + shine * key_blue + rim * sky_blue
+                red += to_srgb[np.uint32(min(max(sample_red, _ZERO), _ONE) * _STEPS + _HALF)]
+                green += to_srgb[np.uint32(min(max(sample_green, _ZERO), _ONE) * _STEPS + _HALF)]
+                blue += to_srgb[np.uint32(min(max(sample_blue, _ZERO), _ONE) * _STEPS + _HALF)]
             if seen > 0:
-                empty = 4 - seen
-                frame[y, x, 0] = np.uint8((red + empty * frame[y, x, 0]) * 0.25 + 0.5)
-                frame[y, x, 1] = np.uint8((green + empty * frame[y, x, 1]) * 0.25 + 0.5)
-                frame[y, x, 2] = np.uint8((blue + empty * frame[y, x, 2]) * 0.25 + 0.5)
+                empty = np.float32(4 - seen)
+                frame[y, x, 0] = np.uint8((red + empty * frame[y, x, 0]) * _QUARTER + _HALF)
+                frame[y, x, 1] = np.uint8((green + empty * frame[y, x, 1]) * _QUARTER + _HALF)
+                frame[y, x, 2] = np.uint8((blue + empty * frame[y, x, 2]) * _QUARTER + _HALF)
 
 
 @compiled
 def _draw(vertices, look, table, atlas, light, tables, scale, marks, frames, visible, kinds):
     """Draw all frames.
 
-    vertices (T, V, 3) posed; look = (triangles, cull, two_sided, material); table (V, 8): normal (written here), u, v,
-    ao, shadow, lips; scale: samples per head unit; marks: vertices of the landmarks. Written: frames (T, S, S, 3), which
+    vertices (T, V, 3) posed; look = (triangles, cull, two_sided, material); table (V, 8) as in `_shade`, normals
+    written here; scale: samples per head unit; marks: vertices of the landmarks. Written: frames (T, S, S, 3), which
     come with the background in them, visible (T, 68), kinds (T, S, S). frames or kinds of no frames are left out.
     """
     triangles, cull, two_sided, material = look
@@ -334,25 +346,24 @@ def _draw(vertices, look, table, atlas, light, tables, scale, marks, frames, vis
     index = np.empty((side, side), np.int32)
     w0 = np.empty((side, side), np.float32)
     w1 = np.empty((side, side), np.float32)
-    px = np.empty(vertices.shape[1], np.float32)
-    py = np.empty(vertices.shape[1], np.float32)
-    pz = np.empty(vertices.shape[1], np.float32)
+    points = np.empty((vertices.shape[1], 3))
     for t in range(vertices.shape[0]):
         for i in range(vertices.shape[1]):
-            px[i] = size + scale * vertices[t, i, 0]
-            py[i] = size - scale * (vertices[t, i, 1] - 0.30)
-            pz[i] = vertices[t, i, 2]
+            points[i, 0] = size + scale * vertices[t, i, 0]
+            points[i, 1] = size - scale * (vertices[t, i, 1] - 0.30)
+            points[i, 2] = vertices[t, i, 2]
         zbuffer[:] = -np.inf
         index[:] = -1
-        _raster(px, py, pz, triangles, cull, zbuffer, index, w0, w1)
+        _raster(points, triangles, cull, zbuffer, index, w0, w1)
         if frames.shape[0] > 0:
             _normals(vertices[t], triangles, table)
-            _shade(table, look, px, py, index, w0, w1, atlas, light, tables, frames[t])
+            _shade(table, look, points, index, w0, w1, atlas, light, tables, frames[t])
         for j in range(len(marks)):
             i = marks[j]
             visible[t, j] = False
-            if 0 <= px[i] < side and 0 <= py[i] < side:
-                visible[t, j] = pz[i] >= zbuffer[int(py[i]), int(px[i])] - VISIBLE_DEPTH
+            x, y = points[i, 0], points[i, 1]
+            if 0 <= x < side and 0 <= y < side:
+                visible[t, j] = points[i, 2] >= zbuffer[int(y), int(x)] - VISIBLE_DEPTH
         if kinds.shape[0] > 0:
             for y in range(size):
                 for x in range(size):
@@ -443,11 +454,12 @@ def draw(
     two_sided = _array(look.two_sided, np.bool_, (len(triangles),), "look.two_sided")
     kind = _array(look.material, np.uint8, (count,), "look.material")
     table = np.zeros((count, 8), np.float32)
-    table[:, 3:5] = _array(look.uv, np.float32, (count, 2), "look.uv")
     table[:, 5] = _array(look.ao, np.float32, (count,), "look.ao")
     table[:, 6] = _array(look.shadow, np.float32, (count,), "look.shadow")
     table[:NUM_VERTICES, 7] = _lips()
     atlas = _array(look.atlas_small if size <= 128 else look.atlas, np.uint8, (None, None, 3), "look.atlas")
+    texels = np.array([atlas.shape[1], atlas.shape[0]], np.float32)
+    table[:, 3:5] = _array(look.uv, np.float32, (count, 2), "look.uv") * texels - 0.5
     rows = [getattr(look.light, name) for name in Light.__dataclass_fields__]
     light = _array(rows, np.float32, (6, 3), "look.light")
     out = np.empty((frames if colour else 0, size, size, 3), np.uint8)
