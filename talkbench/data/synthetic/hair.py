@@ -34,7 +34,7 @@ class HairStyle:
     thickness_side, thickness_top: of the shell. sideburn: height at which the hair ends before the ear.
     fringe: how far it comes down over the forehead. recede: how far the hairline has gone up at the temples;
     raised: in the whole front. sweep, peak: asymmetry of the hairline and its point in the middle. parting:
-    azimuth or nan. bottom: height at which long hair ends, nan if it is short. rough: deviation of the
+    azimuth or None. bottom: height at which long hair ends, None if it is short. rough: deviation of the
     thickness. asymmetry: more hair on one side. lean: slant of the strands. tufts: number of loose tufts
     along the hairline; curl: 0 straight to 1 curly strands; colour: sRGB 0..1.
     """
@@ -49,8 +49,8 @@ class HairStyle:
     raised: float = 0.0
     sweep: float = 0.0
     peak: float = 0.0
-    parting: float = float("nan")
-    bottom: float = float("nan")
+    parting: float | None = None
+    bottom: float | None = None
     rough: float = 0.06
     asymmetry: float = 0.0
     lean: float = 0.0
@@ -65,7 +65,7 @@ class HairStyle:
     @property
     def is_long(self) -> bool:
         """Whether a curtain hangs below the ears."""
-        return bool(np.isfinite(self.bottom))
+        return self.bottom is not None
 
 
 _COLOURS = {
@@ -110,19 +110,17 @@ def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
         "raised": between(11, -0.03, 0.13),
         "asymmetry": float(side * between(4, 0.0, 0.25)),
         "lean": float(-side * between(5, 0.0, 0.12)),
-        "parting": float(side * between(6, 14.0, 34.0)) if u[6] > 0.5 else float("nan"),
+        "parting": float(side * between(6, 14.0, 34.0)) if u[6] > 0.5 else None,
         "tufts": int(between(7, 22, 46)),
     }
     if name in ("bald", "buzz"):
-        return HairStyle(
-            **common | {"tufts": 0, "recede": max(common["recede"], 0.0), "parting": float("nan")}
-        )
+        return HairStyle(**common | {"tufts": 0, "recede": max(common["recede"], 0.0), "parting": None})
     if name == "short":
         return HairStyle(
             **common, thickness_side=between(8, 0.04, 0.09), thickness_top=between(9, 0.10, 0.20), rough=0.10
         )
     if name == "quiff":
-        up = {"tufts": 0, "recede": 0.03, "parting": float("nan"), "peak": 0.0}
+        up = {"tufts": 0, "recede": 0.03, "parting": None, "peak": 0.0}
         return HairStyle(**common | up, thickness_side=0.04, thickness_top=between(9, 0.20, 0.30), rough=0.09)
     if name == "fringe":
         low = {
@@ -153,7 +151,7 @@ def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
         )
     round_cut = {
         "recede": 0.0,
-        "parting": float("nan"),
+        "parting": None,
         "tufts": 0,
         "lean": 0.0,
         "sweep": 0.3 * common["sweep"],
@@ -337,7 +335,7 @@ def _shell(style: HairStyle, rng: np.random.Generator) -> tuple[Part, dict]:
     relief = 1.0 + taper * (style.rough * noise + 0.5 * (1.0 - style.curl) * style.rough * strands)
     thickness = height * smoothstep(s, -0.04, 0.10 + slope * height) * np.clip(relief, 0.5, 1.6)
     thickness = thickness * (1.0 + taper * style.asymmetry * np.sin(azimuth)[None])
-    if np.isfinite(style.parting):
+    if style.parting is not None:
         # the parting runs back from the hairline along a plane beside the middle
         x = base * np.cos(elevation) * np.sin(azimuth)[None]
         place = 0.75 * np.sin(np.deg2rad(style.parting))
