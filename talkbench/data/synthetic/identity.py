@@ -104,13 +104,9 @@ def eye_sockets(deformer: Deformer) -> list[Part]:
 
 @cache
 def _head_triangles() -> np.ndarray:
-    """The head's triangles; the mouth bag faces inwards, the torso below every picture is left out."""
+    """The head's triangles without the part of the torso that lies below every picture."""
     data = head()
-    triangles = np.array(data.triangles)
-    bag = (triangles >= data.parts["bag"].start).all(1) & (triangles < data.parts["bag"].stop).all(1)
-    corners = data.vertices[triangles[bag]] - data.vertices[data.parts["bag"]].mean(0)
-    if np.linalg.det(corners.astype(np.float64)).sum() > 0:
-        triangles[bag] = triangles[bag][:, ::-1]
+    triangles = data.triangles
     torso = triangles[:, 0] >= data.parts["torso"].start
     return triangles[~(torso & (data.vertices[triangles][:, :, 1].max(1) < -2.3))]
 
