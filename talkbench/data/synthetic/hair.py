@@ -1,7 +1,8 @@
 """Hair: a shell over the scalp from the crown to a drawn hairline, curtains for long styles, loose tufts.
 
-The rows of the shell end on the hairline itself (each column of the grid has its own length), so its edge is as ragged as
-the columns make it and no half triangles are left. Everything is built on the rest head; shape directions move it later.
+The rows of the shell end on the hairline itself (each column of the grid has its own length), so its edge is
+as ragged as the columns make it and no half triangles are left. Everything is built on the rest head; shape
+directions move it later.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from functools import cache
 import numpy as np
 
 from talkbench.data.synthetic.parts import Part, grid_triangles
+from talkbench.geometry.compiled import compiled
 from talkbench.geometry.head import head, smoothstep
 
 CENTRE = np.array([0.0, 0.45, -0.8])  # C0: the scalp is measured from here
 REGION = (0.01, 0.39, 0.69, 0.99)  # u0, u1, v0, v1 of the hair in the atlas
 STYLES = ("bald", "buzz", "short", "quiff", "fringe", "long", "bob", "afro", "curly", "bun")
-COLUMNS, ROWS = 96, 20
-LOWEST = np.deg2rad(-28.0)  # elevation at which the scalp grid ends
+COLUMNS, ROWS = 84, 17
+LOWEST = np.deg2rad(-48.0)  # elevation at which the scalp grid ends
+_SCALP_ROWS, _SCALP_COLUMNS = 47, 96
 
 _LINE_ANGLE = np.array([0.0, 25.0, 45.0, 58.0, 68.0, 84.0, 96.0, 108.0, 125.0, 150.0, 180.0])
 _LINE_HEIGHT = np.array([1.0, 0.99, 0.93, 0.74, 0.62, np.nan, 0.48, 0.46, -0.1, -0.35, -0.4])
@@ -28,11 +31,12 @@ _LINE_HEIGHT = np.array([1.0, 0.99, 0.93, 0.74, 0.62, np.nan, 0.48, 0.46, -0.1, 
 class HairStyle:
     """How the hair is cut. Lengths in head units, angles in degrees.
 
-    thickness_side, thickness_top: of the shell. sideburn: height at which the hair ends before the ear. fringe: how far it
-    comes down over the forehead. recede: how far the hairline has gone up at the temples. sweep, peak: asymmetry of the
-    hairline and its point in the middle. parting: azimuth or nan. bottom: height at which long hair ends, nan if it is
-    short. rough: deviation of the thickness. asymmetry: more hair on one side. lean: slant of the strands.
-    tufts: number of loose tufts along the hairline; curl: 0 straight to 1 curly strands; colour: sRGB 0..1.
+    thickness_side, thickness_top: of the shell. sideburn: height at which the hair ends before the ear.
+    fringe: how far it comes down over the forehead. recede: how far the hairline has gone up at the temples;
+    raised: in the whole front. sweep, peak: asymmetry of the hairline and its point in the middle. parting:
+    azimuth or None. bottom: height at which long hair ends, None if it is short. rough: deviation of the
+    thickness. asymmetry: more hair on one side. lean: slant of the strands. tufts: number of loose tufts
+    along the hairline; curl: 0 straight to 1 curly strands; colour: sRGB 0..1.
     """
 
     name: str
@@ -42,10 +46,11 @@ class HairStyle:
     sideburn: float = 0.1
     fringe: float = 0.0
     recede: float = 0.0
+    raised: float = 0.0
     sweep: float = 0.0
     peak: float = 0.0
-    parting: float = float("nan")
-    bottom: float = float("nan")
+    parting: float | None = None
+    bottom: float | None = None
     rough: float = 0.06
     asymmetry: float = 0.0
     lean: float = 0.0
@@ -60,7 +65,7 @@ class HairStyle:
     @property
     def is_long(self) -> bool:
         """Whether a curtain hangs below the ears."""
-        return bool(np.isfinite(self.bottom))
+        return self.bottom is not None
 
 
 _COLOURS = {
@@ -72,7 +77,7 @@ _COLOURS = {
     "dark blond": (0.56, 0.43, 0.27),
     "blond": (0.80, 0.66, 0.42),
     "grey": (0.56, 0.56, 0.57),
-    "white": (0.84, 0.83, 0.80),
+    "white": (0.72, 0.71, 0.69),
 }
 _COLOUR_CHANCES = {  # fair, middle, dark skin
     "fair": (0.10, 0.16, 0.20, 0.09, 0.11, 0.11, 0.13, 0.06, 0.04),
@@ -82,7 +87,7 @@ _COLOUR_CHANCES = {  # fair, middle, dark skin
 
 
 def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
-    """Draw a style; `tone` is the skin's place on the line of tones, 0 fair to 1 dark. Always the same number of draws."""
+    """Draw a style for a skin tone (0 fair to 1 dark). Always the same number of draws."""
     group = "fair" if tone < 0.4 else "middle" if tone < 0.68 else "dark"
     base = _COLOURS[list(_COLOURS)[rng.choice(len(_COLOURS), p=_COLOUR_CHANCES[group])]]
     colour = tuple(np.clip(np.array(base) * rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3), 0.03, 0.95))
@@ -102,24 +107,29 @@ def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
         "recede": between(1, -0.25, 0.16) if u[1] > 0.6 else 0.0,
         "sweep": float(side * between(2, 0.0, 0.10)),
         "peak": between(3, 0.0, 0.07),
+        "raised": between(11, -0.03, 0.13),
         "asymmetry": float(side * between(4, 0.0, 0.25)),
         "lean": float(-side * between(5, 0.0, 0.12)),
-        "parting": float(side * between(6, 14.0, 34.0)) if u[6] > 0.5 else float("nan"),
+        "parting": float(side * between(6, 14.0, 34.0)) if u[6] > 0.5 else None,
         "tufts": int(between(7, 22, 46)),
     }
     if name in ("bald", "buzz"):
-        return HairStyle(
-            **common | {"tufts": 0, "recede": max(common["recede"], 0.0), "parting": float("nan")}
-        )
+        return HairStyle(**common | {"tufts": 0, "recede": max(common["recede"], 0.0), "parting": None})
     if name == "short":
         return HairStyle(
             **common, thickness_side=between(8, 0.04, 0.09), thickness_top=between(9, 0.10, 0.20), rough=0.10
         )
     if name == "quiff":
-        up = {"tufts": 0, "recede": 0.03, "parting": float("nan"), "peak": 0.0}
+        up = {"tufts": 0, "recede": 0.03, "parting": None, "peak": 0.0}
         return HairStyle(**common | up, thickness_side=0.04, thickness_top=between(9, 0.20, 0.30), rough=0.09)
     if name == "fringe":
-        low = {"fringe": between(10, 0.15, 0.30), "recede": 0.0, "sweep": 1.5 * common["sweep"], "peak": 0.0}
+        low = {
+            "raised": 0.0,
+            "fringe": between(10, 0.15, 0.30),
+            "recede": 0.0,
+            "sweep": 1.5 * common["sweep"],
+            "peak": 0.0,
+        }
         return HairStyle(
             **common | low,
             thickness_side=between(8, 0.08, 0.12),
@@ -127,11 +137,11 @@ def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
             rough=0.05,
         )
     if name == "long":
-        low = {"fringe": between(10, 0.12, 0.26) if u[11] > 0.55 else 0.0, "recede": 0.0}
+        low = {"raised": 0.0, "fringe": between(10, 0.12, 0.26) if u[11] > 0.55 else 0.0, "recede": 0.0}
         sizes = {"thickness_side": between(8, 0.08, 0.13), "thickness_top": between(9, 0.12, 0.20)}
         return HairStyle(**common | low | sizes, bottom=between(0, -2.3, -1.3), rough=0.04)
     if name == "bob":
-        low = {"fringe": between(10, 0.15, 0.27) if u[11] > 0.4 else 0.0, "recede": 0.0}
+        low = {"raised": 0.0, "fringe": between(10, 0.15, 0.27) if u[11] > 0.4 else 0.0, "recede": 0.0}
         return HairStyle(
             **common | low,
             thickness_side=0.12,
@@ -141,7 +151,7 @@ def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
         )
     round_cut = {
         "recede": 0.0,
-        "parting": float("nan"),
+        "parting": None,
         "tufts": 0,
         "lean": 0.0,
         "sweep": 0.3 * common["sweep"],
@@ -176,26 +186,66 @@ def hairline(style: HairStyle, azimuth: np.ndarray) -> np.ndarray:
     heights = np.where(np.isnan(_LINE_HEIGHT), style.sideburn, _LINE_HEIGHT)
     y = np.interp(turn, _LINE_ANGLE, heights)
     temple = np.exp(-(((turn - 45.0) / 26.0) ** 2))
+    y = y + style.raised * smoothstep(-turn, -75.0, -40.0)
     y = y - style.fringe * smoothstep(-turn, -66.0, -46.0)
     y = y + style.recede * (0.35 * np.exp(-((turn / 40.0) ** 2)) + temple)
     y = y + style.sweep * np.sin(np.deg2rad(2.0 * psi)) * np.exp(-((psi / 60.0) ** 2))
     return y - style.peak * np.exp(-((psi / 9.0) ** 2))
 
 
+@compiled
+def _cast(origin, directions, corners):
+    """Distance from a point inside a mesh to its farthest surface along directions, 0 at a hole."""
+    out = np.zeros(len(directions))
+    for d in range(len(directions)):
+        dx, dy, dz = directions[d]
+        for f in range(len(corners)):
+            ax, ay, az = corners[f, 0]
+            ux, uy, uz = corners[f, 1, 0] - ax, corners[f, 1, 1] - ay, corners[f, 1, 2] - az
+            vx, vy, vz = corners[f, 2, 0] - ax, corners[f, 2, 1] - ay, corners[f, 2, 2] - az
+            px, py, pz = dy * vz - dz * vy, dz * vx - dx * vz, dx * vy - dy * vx
+            scale = ux * px + uy * py + uz * pz
+            if abs(scale) < 1e-12:
+                continue
+            tx, ty, tz = origin[0] - ax, origin[1] - ay, origin[2] - az
+            a = (tx * px + ty * py + tz * pz) / scale
+            qx, qy, qz = ty * uz - tz * uy, tz * ux - tx * uz, tx * uy - ty * ux
+            b = (dx * qx + dy * qy + dz * qz) / scale
+            if a < -1e-6 or b < -1e-6 or a + b > 1.0 + 1e-6:
+                continue
+            distance = (vx * qx + vy * qy + vz * qz) / scale
+            if distance > out[d]:
+                out[d] = distance
+    return out
+
+
 @cache
 def _scalp() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Elevations (18,), azimuths (65,) and radius (18, 65) of the scalp grid, closed in azimuth."""
-    radius = np.asarray(head().hair_radius, np.float64)
-    return np.linspace(np.pi / 2, LOWEST, 18), np.linspace(0.0, 2.0 * np.pi, 65), np.c_[radius, radius[:, :1]]
+    """Elevations, azimuths and radius of the scalp grid, closed in azimuth: the rest head as seen from
+    CENTRE.
+
+    Measured on the mesh: `hair_radius` of the head file lies up to .25 under and .1 above the skin below the
+    crown.
+    """
+    elevations = np.linspace(np.pi / 2, LOWEST, _SCALP_ROWS)
+    azimuths = np.linspace(0.0, 2.0 * np.pi, _SCALP_COLUMNS + 1)
+    part = head().parts["head"]
+    triangles = head().triangles
+    inside = (triangles >= part.start).all(axis=1) & (triangles < part.stop).all(axis=1)
+    corners = np.ascontiguousarray(head().vertices[triangles[inside]], np.float64)
+    rays = direction(azimuths[None], elevations[:, None]).reshape(-1, 3)
+    radius = _cast(CENTRE, rays, corners).reshape(len(elevations), len(azimuths))
+    known = np.where(radius > 0.0, radius, np.nan)
+    return elevations, azimuths, np.where(radius > 0.0, radius, np.nanmedian(known, axis=1, keepdims=True))
 
 
 def scalp_radius(azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:
-    """Distance of the scalp from CENTRE in a direction (radians), bilinear on the grid of the head file."""
+    """Distance of the scalp from CENTRE in a direction (radians), bilinear on a measured grid."""
     elevations, azimuths, radius = _scalp()
     row = (elevations[0] - np.asarray(elevation)) / (elevations[0] - elevations[1])
     row = np.clip(row, 0.0, len(elevations) - 1.000001)
     column = (np.asarray(azimuth) % (2.0 * np.pi)) / azimuths[1]
-    row, column = np.broadcast_arrays(row, np.clip(column, 0.0, 63.999999))
+    row, column = np.broadcast_arrays(row, np.clip(column, 0.0, _SCALP_COLUMNS - 1e-6))
     i, j = row.astype(int), column.astype(int)
     a, b = row - i, column - j
     top = radius[i, j] * (1 - b) + radius[i, j + 1] * b
@@ -219,7 +269,7 @@ def _line_elevation(azimuth: np.ndarray, height: np.ndarray) -> np.ndarray:
 
 
 def _smooth_noise(rng: np.random.Generator, rows: int, columns: int, waves: int) -> np.ndarray:
-    """Noise (rows, columns) of unit deviation, periodic in the columns, about `waves` bumps round the head."""
+    """Noise (rows, columns) of unit deviation, periodic in the columns, about `waves` bumps round."""
     k = np.fft.rfftfreq(columns, 1.0 / columns)
     r = np.fft.fftfreq(rows, 1.0 / rows)
     keep = np.exp(-((k / waves) ** 2))[None] * np.exp(-((r / max(waves * rows / columns, 1.5)) ** 2))[:, None]
@@ -238,6 +288,25 @@ def _strand_uv(style: HairStyle, azimuth: np.ndarray, along: np.ndarray) -> np.n
     return np.stack(np.broadcast_arrays(u, v), axis=-1)
 
 
+def _height(style: HairStyle, azimuth, elevation, base) -> np.ndarray:
+    """Thickness of the hair away from its edge."""
+    y = CENTRE[1] + base * np.sin(elevation)
+    z = CENTRE[2] + base * np.cos(elevation) * np.cos(azimuth)
+    more = style.thickness_top - style.thickness_side
+    if style.name == "quiff":
+        front = smoothstep(z, -1.1, -0.15) * smoothstep(y, 0.85, 1.1)
+        return style.thickness_side + more * (0.35 + 0.75 * front) * smoothstep(y, 0.6, 1.15)
+    # the skull is an egg; hair makes it round where it narrows
+    round_off = (
+        0.5
+        * min(style.thickness_top, 0.15)
+        * (1.0 - 0.7 * style.curl)
+        * np.exp(-(((y - 1.12) / 0.30) ** 2))
+        * np.sin(azimuth) ** 2
+    )
+    return style.thickness_side + more * smoothstep(y, 0.45, 1.2) + round_off
+
+
 def _shell(style: HairStyle, rng: np.random.Generator) -> tuple[Part, dict]:
     azimuth = np.arange(COLUMNS) * (2.0 * np.pi / COLUMNS)
     ragged = 0.02 + 0.015 * (style.fringe > 0) + 0.01 * style.curl
@@ -246,7 +315,7 @@ def _shell(style: HairStyle, rng: np.random.Generator) -> tuple[Part, dict]:
     jitter *= 1.0 - 0.6 * smoothstep(turn, 75.0, 90.0)
     line = hairline(style, azimuth) + np.clip(jitter, -0.07, 0.07)
     if style.is_long:
-        line = np.where(turn > 90.0, np.minimum(line, 0.1), line)
+        line = np.where(turn > 72.0, np.maximum(line, 0.5), line)
     end = _line_elevation(azimuth, line)
     # rows: equal steps of arc, denser at the hairline where the shell rounds off
     t = np.linspace(0.0, 1.0, ROWS + 1)[1:]
@@ -255,17 +324,18 @@ def _shell(style: HairStyle, rng: np.random.Generator) -> tuple[Part, dict]:
     base = scalp_radius(azimuth[None], elevation)
     y = CENTRE[1] + base * np.sin(elevation)
     s = np.maximum(y - y[-1:], (1.0 - t[:, None]) * 0.6)
-    height = style.thickness_side + (style.thickness_top - style.thickness_side) * smoothstep(y, 0.6, 1.5)
-    if style.name == "quiff":
-        front = np.exp(-((turn / 55.0) ** 2))[None] * smoothstep(elevation, 0.35, 0.9)
-        height = height * (0.55 + 0.85 * front)
-    noise = _smooth_noise(rng, ROWS, COLUMNS, 20 if style.curl else 9)
+    height = _height(style, azimuth[None], elevation, base)
+    if style.is_long:  # the curtain covers the sides
+        covered = smoothstep(turn, 60.0, 76.0)[None] * smoothstep(-y, -1.15, -0.85)
+        height = height * (1.0 - 0.9 * covered)
+    noise = _smooth_noise(rng, ROWS, COLUMNS, 26 if style.curl else 9)
     strands = _smooth_noise(rng, 1, COLUMNS, 30)
+    slope = 0.25 if style.name == "quiff" else 0.6
     taper = smoothstep(t, 0.02, 0.25)[:, None]
-    relief = 1.0 + taper * (style.rough * noise + 0.5 * style.rough * strands)
-    thickness = height * smoothstep(s, -0.04, 0.12 + 0.6 * height) * np.clip(relief, 0.5, 1.6)
+    relief = 1.0 + taper * (style.rough * noise + 0.5 * (1.0 - style.curl) * style.rough * strands)
+    thickness = height * smoothstep(s, -0.04, 0.10 + slope * height) * np.clip(relief, 0.5, 1.6)
     thickness = thickness * (1.0 + taper * style.asymmetry * np.sin(azimuth)[None])
-    if np.isfinite(style.parting):
+    if style.parting is not None:
         # the parting runs back from the hairline along a plane beside the middle
         x = base * np.cos(elevation) * np.sin(azimuth)[None]
         place = 0.75 * np.sin(np.deg2rad(style.parting))
@@ -304,29 +374,34 @@ def _shell(style: HairStyle, rng: np.random.Generator) -> tuple[Part, dict]:
 
 def _curtain(style: HairStyle, rng: np.random.Generator, grid: dict) -> Part:
     """Long hair: from under the shell out to a cylinder and down, open in front of the face."""
-    columns = 60
+    columns = 48
     opening = 62.0 if style.name == "long" else 66.0
     azimuth = np.deg2rad(np.linspace(opening, 360.0 - opening, columns))
     side = np.minimum(np.abs(np.linspace(0.0, 1.0, columns)), np.abs(np.linspace(1.0, 0.0, columns)))
-    rows = 15
-    start = 1.02
+    rows, upper = 14, 6
     bottom = style.bottom + 0.05 * _smooth_noise(rng, 1, columns, 12)[0] + 0.02 * rng.standard_normal(columns)
     bottom = bottom + (0.20 if style.name == "bob" else 0.3) * smoothstep(-side, -0.06, 0.0) * rng.uniform(
         0.2, 1.0
     )
+    # the upper rows lie on the shell, which they leave from inside, so that no ledge is seen
+    elevation = np.linspace(np.deg2rad(50.0), np.deg2rad(12.0), upper)[:, None]
+    base = scalp_radius(azimuth[None], elevation)
+    rise = np.linspace(-0.035, 0.012, upper)[:, None]
+    outer = base + _height(style, azimuth[None], elevation, base) + rise
+    on_shell = CENTRE + outer[..., None] * direction(azimuth[None], elevation)
+    t = np.linspace(0.0, 1.0, rows - upper + 1)[1:, None]
+    y = np.concatenate([on_shell[..., 1], on_shell[-1:, :, 1] + (bottom[None] - on_shell[-1:, :, 1]) * t])
+    flat_shell = on_shell[..., [0, 2]] - CENTRE[[0, 2]]
+    flat_shell = np.concatenate([flat_shell, np.repeat(flat_shell[-1:], rows - upper, axis=0)])
     t = np.linspace(0.0, 1.0, rows)[:, None]
-    y = start + (bottom[None] - start) * t
-    elevation = _line_elevation(azimuth, np.full(columns, start))
-    radius = scalp_radius(azimuth, elevation)
-    top_xz = (radius[:, None] - 0.02) * direction(azimuth, elevation)[:, [0, 2]]
     width, depth = 0.93 + style.thickness_side, 1.08 + style.thickness_side
     if style.name == "bob":
         width, depth = width + 0.02, depth + 0.02
     flat = np.stack([width * np.sin(azimuth), depth * np.cos(azimuth)], axis=1)
-    mix = smoothstep(start - y, 0.0, 0.75)[..., None]
-    xz = top_xz[None] * (1.0 - mix) + flat[None] * mix
+    mix = smoothstep(-y, -1.05, -0.15)[..., None]
+    xz = flat_shell * (1.0 - mix) + flat[None] * mix
     wave = 1.0 + (0.018 + 0.02 * style.curl) * _smooth_noise(rng, rows, columns, 10) * mix[..., 0]
-    wave = wave + 0.012 * np.sin(6.0 * (start - y) + rng.uniform(0.0, 6.28)) * mix[..., 0]
+    wave = wave + 0.012 * np.sin(6.0 * (1.0 - y) + rng.uniform(0.0, 6.28)) * mix[..., 0]
     # below the jaw the hair closes in a little; a bob turns inwards at its end
     inward = (
         1.0
@@ -335,7 +410,7 @@ def _curtain(style: HairStyle, rng: np.random.Generator, grid: dict) -> Part:
     )
     edge = 1.0 - 0.10 * smoothstep(-side, -0.035, 0.0)[None]
     xz = xz * (wave * inward * edge)[..., None]
-    vertices = np.stack([xz[..., 0], y - 0.0, xz[..., 1] + CENTRE[2]], axis=-1)
+    vertices = np.stack([xz[..., 0], y, xz[..., 1] + CENTRE[2]], axis=-1)
     uv = _strand_uv(style, azimuth[None], 0.35 + 0.65 * t)
     triangles = grid_triangles(rows, columns, closed=False)
     return Part(vertices.reshape(-1, 3), triangles, uv.reshape(-1, 2), two_sided=True)
@@ -355,14 +430,14 @@ def _tufts(style: HairStyle, rng: np.random.Generator, grid: dict) -> list[Part]
         beyond = (0.02 + 0.06 * draw[2]) * (1.2 if style.fringe else 0.7)
         slant = (draw[3] - 0.5) * 0.22 + style.lean * 0.8
         half = 0.018 + 0.02 * draw[4]
-        steps = np.linspace(0.0, 1.0, 5)
+        steps = np.linspace(0.0, 1.0, 4)
         el = end + length * (1.0 - steps) - beyond * steps
         az = psi + slant * steps / max(np.cos(end), 0.3)
         shell = np.interp(el[::-1], grid["elevation"][::-1, column], grid["radius"][::-1, column])[::-1]
         lift = np.where(steps < 0.99, 0.012 + 0.02 * draw[5] * np.sin(np.pi * steps), 0.004)
         scalp = scalp_radius(az, np.maximum(el, LOWEST))
         radius = np.maximum(shell, scalp + 0.012) + lift
-        width = half * np.array([0.5, 1.0, 1.0, 0.75, 0.08])
+        width = half * np.array([0.5, 1.0, 0.85, 0.08])
         left = CENTRE + radius[:, None] * direction(az - width, el)
         right = CENTRE + radius[:, None] * direction(az + width, el)
         middle = CENTRE + (radius + 0.3 * width)[:, None] * direction(az, el)
@@ -370,7 +445,7 @@ def _tufts(style: HairStyle, rng: np.random.Generator, grid: dict) -> list[Part]
         uv = _strand_uv(
             style, np.stack([az - width, az, az + width], 1) + 2.0 * draw[4], 0.45 + 0.55 * steps[:, None]
         )
-        parts.append(Part(vertices, grid_triangles(5, 3, closed=False), uv.reshape(-1, 2), two_sided=True))
+        parts.append(Part(vertices, grid_triangles(4, 3, closed=False), uv.reshape(-1, 2), two_sided=True))
     return parts
 
 

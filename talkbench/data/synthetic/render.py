@@ -20,7 +20,7 @@ class RenderError(ValueError):
 
 @dataclass(frozen=True)
 class Camera:
-    """Weak perspective: k = size / framing pixels per head unit; px = size/2 + k x, py = size/2 - k (y - .30).
+    """Weak perspective: px = size/2 + k x, py = size/2 - k (y - .30), k = size / framing pixels a head unit.
 
     size: edge of the square picture in pixels. framing: edge in head units (outer eye corners = 1).
     """
@@ -34,7 +34,7 @@ class Camera:
         return self.size / self.framing
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """(..., 3) head units -> (..., 3) float32: px right, py down (pixel centres at +.5), z towards the viewer, in px."""
+        """(..., 3) head units -> float32 (..., 3) pixels: right, down (centres at +.5), to the viewer."""
         points = np.asarray(points, np.float32)
         half, k = self.size / 2, self.scale
         x, y, z = points[..., 0], points[..., 1], points[..., 2]
@@ -45,7 +45,8 @@ class Camera:
 class Light:
     """Light of a scene, linear RGB; directions are unit vectors from the head towards the light.
 
-    key_direction (3,), key_colour (3,); sky (3,) from above, ground (3,) from below; fill_direction (3,), fill (3,).
+    key_direction (3,), key_colour (3,); sky (3,) from above, ground (3,) from below; fill_direction (3,),
+    fill (3,).
     """
 
     key_direction: np.ndarray
@@ -89,7 +90,7 @@ class Look:
 
 
 @compiled
-def _raster(points, triangles, cull, zbuffer, index):
+def _raster(points, triangles, cull, zbuffer, index, w0, w1):
     """Nearest triangle of every sample. points: float64 (V, 3), column, row, depth. See `rasterize`."""
     height, width = zbuffer.shape
     for f in range(triangles.shape[0]):
@@ -137,22 +138,10 @@ def _raster(points, triangles, cull, zbuffer, index):
                     if depth > zbuffer[y, x]:
                         zbuffer[y, x] = depth
                         index[y, x] = f
+                        w0[y, x] = u
+                        w1[y, x] = v
                 elif inside:  # triangles are convex: the rest of the row is outside
                     break
-
-
-@compiled
-def _weights(points, triangles, f, x, y):
-    """Weights of the three corners of triangle f at the centre of sample (row y, column x), by the rule of `_raster`."""
-    a, b, c = np.uint32(triangles[f, 0]), np.uint32(triangles[f, 1]), np.uint32(triangles[f, 2])
-    ax, ay = points[a, 0], points[a, 1]
-    bx, by = points[b, 0], points[b, 1]
-    cx, cy = points[c, 0], points[c, 1]
-    inverse = 1.0 / ((cx - ax) * (by - ay) - (bx - ax) * (cy - ay))
-    dx, dy = x + 0.5 - cx, y + 0.5 - cy
-    u = (bx - cx) * inverse * dy + (cy - by) * inverse * dx
-    v = (cx - ax) * inverse * dy + (ay - cy) * inverse * dx
-    return u, v, 1.0 - u - v
 
 
 @compiled
@@ -168,8 +157,9 @@ def rasterize(px, py, z, triangles, cull, height, width):
         height, width: size of the buffers.
 
     Returns:
-        zbuffer float32 (height, width), -inf where nothing is; triangle index int32, -1 where nothing is; w0, w1
-        float32, weights of the triangle's first two corners. Of triangles equally near the first counts.
+        zbuffer float32 (height, width), -inf where nothing is; triangle index int32, -1 where nothing is;
+        w0, w1 float32, weights of the triangle's first two corners. Of triangles equally near the first
+        counts.
     """
     points = np.empty((len(px), 3))
     points[:, 0] = px
@@ -179,13 +169,7 @@ def rasterize(px, py, z, triangles, cull, height, width):
     index = np.full((height, width), -1, np.int32)
     w0 = np.zeros((height, width), np.float32)
     w1 = np.zeros((height, width), np.float32)
-    _raster(points, triangles, cull, zbuffer, index)
-    for y in range(height):
-        for x in range(width):
-            if index[y, x] >= 0:
-                u, v, _ = _weights(points, triangles, index[y, x], x, y)
-                w0[y, x] = u
-                w1[y, x] = v
+    _raster(points, triangles, cull, zbuffer, index, w0, w1)
     return zbuffer, index, w0, w1
 
 
@@ -247,8 +231,8 @@ def _power(base, exponent):
 
 
 @compiled
-def _shade(table, look, points, index, atlas, light, tables, frame):
-    """Shade the visible samples (2 a pixel and axis) and average them over `frame`, which holds the background.
+def _shade(table, look, points, index, w0, w1, atlas, light, tables, frame):
+    """Shade the visible samples, 2 x 2 a pixel, and average them over `frame`, which holds the background.
 
     table (V, 8): normal, u, v in texels, ao, shadow, lips. light (6, 3): rows as in `Light`.
     """
@@ -277,8 +261,8 @@ def _shade(table, look, points, index, atlas, light, tables, frame):
                 f = np.uint32(index[np.uint64(sy), np.uint64(sx)])
                 seen += 1
                 a, b, c = np.uint32(triangles[f, 0]), np.uint32(triangles[f, 1]), np.uint32(triangles[f, 2])
-                wa_, wb_, wc_ = _weights(points, triangles, f, sx, sy)
-                wa, wb, wc = np.float32(wa_), np.float32(wb_), np.float32(wc_)
+                wa, wb = w0[np.uint64(sy), np.uint64(sx)], w1[np.uint64(sy), np.uint64(sx)]
+                wc = _ONE - wa - wb
                 nx = wa * table[a, 0] + wb * table[b, 0] + wc * table[c, 0]
                 ny = wa * table[a, 1] + wb * table[b, 1] + wc * table[c, 1]
                 nz = wa * table[a, 2] + wb * table[b, 2] + wc * table[c, 2]
@@ -353,15 +337,18 @@ def _shade(table, look, points, index, atlas, light, tables, frame):
 def _draw(vertices, look, table, atlas, light, tables, scale, marks, frames, visible, kinds):
     """Draw all frames.
 
-    vertices (T, V, 3) posed; look = (triangles, cull, two_sided, material); table (V, 8) as in `_shade`, normals
-    written here; scale: samples per head unit; marks: vertices of the landmarks. Written: frames (T, S, S, 3), which
-    come with the background in them, visible (T, 68), kinds (T, S, S). frames or kinds of no frames are left out.
+    vertices (T, V, 3) posed; look = (triangles, cull, two_sided, material); table (V, 8) as in `_shade`, its
+    normals are written here; scale: samples a head unit; marks: vertices of the landmarks. Written: frames
+    (T, S, S, 3), which come with the background in them; visible (T, 68); kinds (T, S, S). A first axis of 0
+    leaves frames or kinds out.
     """
     triangles, cull, two_sided, material = look
     size = kinds.shape[1]
     side = SUPERSAMPLING * size
     zbuffer = np.empty((side, side), np.float32)
     index = np.empty((side, side), np.int32)
+    w0 = np.empty((side, side), np.float32)
+    w1 = np.empty((side, side), np.float32)
     points = np.empty((vertices.shape[1], 3))
     for t in range(vertices.shape[0]):
         for i in range(vertices.shape[1]):
@@ -370,10 +357,10 @@ def _draw(vertices, look, table, atlas, light, tables, scale, marks, frames, vis
             points[i, 2] = vertices[t, i, 2]
         zbuffer[:] = -np.inf
         index[:] = -1
-        _raster(points, triangles, cull, zbuffer, index)
+        _raster(points, triangles, cull, zbuffer, index, w0, w1)
         if frames.shape[0] > 0:
             _normals(vertices[t], triangles, table)
-            _shade(table, look, points, index, atlas, light, tables, frames[t])
+            _shade(table, look, points, index, w0, w1, atlas, light, tables, frames[t])
         for j in range(len(marks)):
             i = marks[j]
             visible[t, j] = False
@@ -424,8 +411,12 @@ def _array(values, dtype, shape: tuple, name: str) -> np.ndarray:
 class Drawing:
     """What one pass of the renderer gives.
 
-    frames: uint8 (T, S, S, 3), sRGB. landmarks: float32 (T, 68, 3), px right, py down (pixel centres at +.5), z towards
-    the viewer, in pixels. visible: bool (T, 68). material: int8 (T, S, S), nearest material of a pixel, -1 background.
+    Attributes:
+        frames: uint8 (T, S, S, 3), sRGB.
+        landmarks: float32 (T, 68, 3) in pixels: right, down (pixel centres at +.5), towards the viewer.
+        visible: bool (T, 68).
+        material: int8 (T, S, S), material of what is nearest in a pixel, -1 background.
+
     frames and material have T = 0 where they were not asked for.
     """
 
@@ -490,12 +481,12 @@ def draw(
 
 
 def render(look: Look, posed_vertices: np.ndarray, camera: Camera) -> np.ndarray:
-    """Frames of posed heads: float32 (T, V, 3) head units -> uint8 (T, S, S, 3) sRGB. See `draw` for labels too."""
+    """Frames of posed heads: float32 (T, V, 3) head units -> uint8 (T, S, S, 3) sRGB."""
     return draw(look, posed_vertices, camera).frames
 
 
 def labels(look: Look, posed_vertices: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks float32 (T, 68, 3) in pixels and visible bool (T, 68), without drawing (`draw` gives both at once)."""
+    """Landmarks float32 (T, 68, 3) in pixels, visible bool (T, 68). `draw` gives them with the frames."""
     drawing = draw(look, posed_vertices, camera, colour=False)
     return drawing.landmarks, drawing.visible
 
