@@ -180,7 +180,10 @@ def _bump(x: float, y: float, wide: float, high: float, *, both: bool = False) -
 @cache
 def _fields() -> dict[str, np.ndarray]:
     """Fixed masks of the face, made once."""
-    mouth = 1.0 - np.clip(_bump(0.0, -0.42, 0.26, 0.12) * 1.5, 0, 1)
+    grid = _grid()
+    # where the texture is stretched (crown, back of the head) noise would show as streaks
+    even = 1.0 - 0.85 * smoothstep(grid["y"], 1.0, 1.3)
+    even *= 1.0 - 0.75 * smoothstep(np.abs(grid["azimuth"]), 1.55, 2.1)
     return {
         "red": np.clip(
             _bump(0.44, -0.05, 0.22, 0.20, both=True)
@@ -193,7 +196,7 @@ def _fields() -> dict[str, np.ndarray]:
         "under": np.clip(_bump(0.32, 0.22, 0.19, 0.07, both=True), 0, 1),
         "forehead": np.clip(_bump(0, 0.85, 0.5, 0.3) + _bump(0, 0.2, 0.1, 0.2), 0, 1),
         "freckle": np.clip(_bump(0.38, 0.05, 0.3, 0.22, both=True) + _bump(0, 0.1, 0.2, 0.15), 0, 1),
-        "mouth": mouth,
+        "even": even.astype(np.float32),
     }
 
 
@@ -230,7 +233,9 @@ def _paint_skin(picture: np.ndarray, traits: FaceTraits, rng: np.random.Generato
     fine = spectral_noise(rng, SIZE, 30.0, 0.6)[:_SKIN_ROWS]
     tint = spectral_noise(rng, SIZE // 4, 4.0, 1.3)
     tint = zoom(tint, 4, order=1, grid_mode=True, mode="grid-wrap")[:_SKIN_ROWS]
-    picture[:] = skin * (1.0 + 0.04 * broad + 0.025 * fine)[..., None]
+    still = fields["even"]
+    broad, fine = broad * still, fine * still
+    picture[:] = skin * (1.0 + 0.032 * broad + 0.025 * fine)[..., None]
     picture += tint[..., None] * np.array([0.008, -0.004, -0.006], np.float32)
     flush = (fields["red"] * traits.redness * 0.30)[..., None]
     picture *= 1.0 - flush * np.array([0.06, 0.42, 0.40], np.float32) * (1.0 - 0.35 * traits.tone)
@@ -312,7 +317,7 @@ def _paint_beard(picture: np.ndarray, traits: FaceTraits, hair: HairStyle, rng: 
         * smoothstep(-turn, -1.78, -1.55)
     )
     patch = np.exp(-((x / 0.05) ** 2) - (((y + 0.60) / 0.04) ** 2))
-    beard = np.clip(np.maximum(beard, 0.8 * patch), 0, 1) * fields_mouth()
+    beard = np.clip(np.maximum(beard, 0.8 * patch), 0, 1) * _lips_free()
     centre = -0.205 - 0.55 * np.maximum(x - 0.1, 0.0)
     moustache = smoothstep(0.075 - np.abs(y - centre - wobble * 0.5), -0.015, 0.035) * smoothstep(
         -x, -0.36, -0.27
@@ -322,20 +327,16 @@ def _paint_beard(picture: np.ndarray, traits: FaceTraits, hair: HairStyle, rng: 
     )
     if traits.beard > 0.2:
         moustache = np.maximum(moustache, corner)
-    moustache = moustache * fields_mouth()
+    moustache = moustache * _lips_free()
     mask = np.clip(np.maximum(beard * traits.beard, moustache * traits.moustache), 0, 1)
     grain = np.clip(0.82 + 0.33 * speckle, 0.15, 1.0)
     colour = 0.85 * np.array(hair.colour) + 0.03
     blend(picture, np.clip(mask * grain, 0, 0.95), colour * (1.0))
 
 
-def fields_mouth() -> np.ndarray:
-    """1 outside the lips, 0 on them, soft (the skin rows of the atlas)."""
-    return _lips_free()
-
-
 @cache
 def _lips_free() -> np.ndarray:
+    """1 outside the lips, 0 on them, soft (the skin rows of the atlas)."""
     free = np.ones((_SKIN_ROWS, SIZE), np.float32)
     window, mask = polygon(free.shape, _pixels(head().rings_lips[0]), 4.0)
     free[window] = 1.0 - mask
@@ -446,7 +447,7 @@ def _paint_eyes_surround(picture: np.ndarray, traits: FaceTraits) -> None:
 
 def _paint_scalp(picture: np.ndarray, traits: FaceTraits, hair: HairStyle, rng: np.random.Generator) -> None:
     broad = spectral_noise(rng, SIZE, 12.0, 1.0)[:_SKIN_ROWS]
-    fine = spectral_noise(rng, SIZE, 60.0, 0.3, stretch=(0.5, 2.0))[:_SKIN_ROWS]
+    fine = spectral_noise(rng, SIZE, 60.0, 0.3, stretch=(0.5, 2.0))[:_SKIN_ROWS] * _fields()["even"]
     grid = _grid()
     away = grid["y"] - hairline(hair, grid["hair_azimuth"]).astype(np.float32)
     if hair.name == "bald":
@@ -455,7 +456,7 @@ def _paint_scalp(picture: np.ndarray, traits: FaceTraits, hair: HairStyle, rng: 
         wreath = (
             smoothstep(away, -0.02, 0.12) * smoothstep(turn, 1.2, 1.6) * smoothstep(-grid["y"], -0.95, -0.45)
         )
-        strength = 0.0 if traits.moles % 2 else 0.30
+        strength = 0.0 if traits.moles % 2 else 0.22
         mask = wreath * strength * np.clip(0.8 + 0.35 * fine, 0.1, 1.0)
     elif hair.name == "buzz":
         mask = smoothstep(away + 0.030 * broad, -0.03, 0.07) * 0.86 * np.clip(0.86 + 0.22 * fine, 0.3, 1.0)
@@ -503,6 +504,7 @@ def _paint_eye(atlas: np.ndarray, traits: FaceTraits, rng: np.random.Generator) 
     rays = sum(np.sin(k * angle + phase) for k, phase in zip((7, 11, 16, 23, 31, 41), phases)) / 3.0
     region = np.empty((*radius.shape, 3), np.float32)
     white = 0.86 - 0.30 * smoothstep(radius, 0.35, 1.1)
+    white = white * (1.0 - 0.12 * smoothstep(np.array(traits.tone), 0.4, 1.0))
     region[:] = white[..., None] * np.array([1.0, 0.975, 0.955], np.float32)
     veins = smoothstep(radius, 0.55, 1.1) * 0.25
     region *= 1.0 - veins[..., None] * np.array([0.1, 0.35, 0.3], np.float32)

@@ -12,13 +12,15 @@ from functools import cache
 import numpy as np
 
 from talkbench.data.synthetic.parts import Part, grid_triangles
+from talkbench.geometry.compiled import compiled
 from talkbench.geometry.head import head, smoothstep
 
 CENTRE = np.array([0.0, 0.45, -0.8])  # C0: the scalp is measured from here
 REGION = (0.01, 0.39, 0.69, 0.99)  # u0, u1, v0, v1 of the hair in the atlas
 STYLES = ("bald", "buzz", "short", "quiff", "fringe", "long", "bob", "afro", "curly", "bun")
 COLUMNS, ROWS = 96, 20
-LOWEST = np.deg2rad(-28.0)  # elevation at which the scalp grid ends
+LOWEST = np.deg2rad(-48.0)  # elevation at which the scalp grid ends
+_SCALP_ROWS, _SCALP_COLUMNS = 47, 96
 
 _LINE_ANGLE = np.array([0.0, 25.0, 45.0, 58.0, 68.0, 84.0, 96.0, 108.0, 125.0, 150.0, 180.0])
 _LINE_HEIGHT = np.array([1.0, 0.99, 0.93, 0.74, 0.62, np.nan, 0.48, 0.46, -0.1, -0.35, -0.4])
@@ -29,7 +31,8 @@ class HairStyle:
     """How the hair is cut. Lengths in head units, angles in degrees.
 
     thickness_side, thickness_top: of the shell. sideburn: height at which the hair ends before the ear. fringe: how far it
-    comes down over the forehead. recede: how far the hairline has gone up at the temples. sweep, peak: asymmetry of the
+    comes down over the forehead. recede: how far the hairline has gone up at the temples; raised: in the whole
+    front. sweep, peak: asymmetry of the
     hairline and its point in the middle. parting: azimuth or nan. bottom: height at which long hair ends, nan if it is
     short. rough: deviation of the thickness. asymmetry: more hair on one side. lean: slant of the strands.
     tufts: number of loose tufts along the hairline; curl: 0 straight to 1 curly strands; colour: sRGB 0..1.
@@ -42,6 +45,7 @@ class HairStyle:
     sideburn: float = 0.1
     fringe: float = 0.0
     recede: float = 0.0
+    raised: float = 0.0
     sweep: float = 0.0
     peak: float = 0.0
     parting: float = float("nan")
@@ -72,7 +76,7 @@ _COLOURS = {
     "dark blond": (0.56, 0.43, 0.27),
     "blond": (0.80, 0.66, 0.42),
     "grey": (0.56, 0.56, 0.57),
-    "white": (0.84, 0.83, 0.80),
+    "white": (0.72, 0.71, 0.69),
 }
 _COLOUR_CHANCES = {  # fair, middle, dark skin
     "fair": (0.10, 0.16, 0.20, 0.09, 0.11, 0.11, 0.13, 0.06, 0.04),
@@ -102,6 +106,7 @@ def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
         "recede": between(1, -0.25, 0.16) if u[1] > 0.6 else 0.0,
         "sweep": float(side * between(2, 0.0, 0.10)),
         "peak": between(3, 0.0, 0.07),
+        "raised": between(11, -0.03, 0.13),
         "asymmetry": float(side * between(4, 0.0, 0.25)),
         "lean": float(-side * between(5, 0.0, 0.12)),
         "parting": float(side * between(6, 14.0, 34.0)) if u[6] > 0.5 else float("nan"),
@@ -119,7 +124,13 @@ def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
         up = {"tufts": 0, "recede": 0.03, "parting": float("nan"), "peak": 0.0}
         return HairStyle(**common | up, thickness_side=0.04, thickness_top=between(9, 0.20, 0.30), rough=0.09)
     if name == "fringe":
-        low = {"fringe": between(10, 0.15, 0.30), "recede": 0.0, "sweep": 1.5 * common["sweep"], "peak": 0.0}
+        low = {
+            "raised": 0.0,
+            "fringe": between(10, 0.15, 0.30),
+            "recede": 0.0,
+            "sweep": 1.5 * common["sweep"],
+            "peak": 0.0,
+        }
         return HairStyle(
             **common | low,
             thickness_side=between(8, 0.08, 0.12),
@@ -127,11 +138,11 @@ def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
             rough=0.05,
         )
     if name == "long":
-        low = {"fringe": between(10, 0.12, 0.26) if u[11] > 0.55 else 0.0, "recede": 0.0}
+        low = {"raised": 0.0, "fringe": between(10, 0.12, 0.26) if u[11] > 0.55 else 0.0, "recede": 0.0}
         sizes = {"thickness_side": between(8, 0.08, 0.13), "thickness_top": between(9, 0.12, 0.20)}
         return HairStyle(**common | low | sizes, bottom=between(0, -2.3, -1.3), rough=0.04)
     if name == "bob":
-        low = {"fringe": between(10, 0.15, 0.27) if u[11] > 0.4 else 0.0, "recede": 0.0}
+        low = {"raised": 0.0, "fringe": between(10, 0.15, 0.27) if u[11] > 0.4 else 0.0, "recede": 0.0}
         return HairStyle(
             **common | low,
             thickness_side=0.12,
@@ -176,26 +187,64 @@ def hairline(style: HairStyle, azimuth: np.ndarray) -> np.ndarray:
     heights = np.where(np.isnan(_LINE_HEIGHT), style.sideburn, _LINE_HEIGHT)
     y = np.interp(turn, _LINE_ANGLE, heights)
     temple = np.exp(-(((turn - 45.0) / 26.0) ** 2))
+    y = y + style.raised * smoothstep(-turn, -75.0, -40.0)
     y = y - style.fringe * smoothstep(-turn, -66.0, -46.0)
     y = y + style.recede * (0.35 * np.exp(-((turn / 40.0) ** 2)) + temple)
     y = y + style.sweep * np.sin(np.deg2rad(2.0 * psi)) * np.exp(-((psi / 60.0) ** 2))
     return y - style.peak * np.exp(-((psi / 9.0) ** 2))
 
 
+@compiled
+def _cast(origin, directions, corners):
+    """Distance from a point inside a mesh to its farthest surface along each direction, 0 where it has a hole."""
+    out = np.zeros(len(directions))
+    for d in range(len(directions)):
+        dx, dy, dz = directions[d]
+        for f in range(len(corners)):
+            ax, ay, az = corners[f, 0]
+            ux, uy, uz = corners[f, 1, 0] - ax, corners[f, 1, 1] - ay, corners[f, 1, 2] - az
+            vx, vy, vz = corners[f, 2, 0] - ax, corners[f, 2, 1] - ay, corners[f, 2, 2] - az
+            px, py, pz = dy * vz - dz * vy, dz * vx - dx * vz, dx * vy - dy * vx
+            scale = ux * px + uy * py + uz * pz
+            if abs(scale) < 1e-12:
+                continue
+            tx, ty, tz = origin[0] - ax, origin[1] - ay, origin[2] - az
+            a = (tx * px + ty * py + tz * pz) / scale
+            qx, qy, qz = ty * uz - tz * uy, tz * ux - tx * uz, tx * uy - ty * ux
+            b = (dx * qx + dy * qy + dz * qz) / scale
+            if a < -1e-6 or b < -1e-6 or a + b > 1.0 + 1e-6:
+                continue
+            distance = (vx * qx + vy * qy + vz * qz) / scale
+            if distance > out[d]:
+                out[d] = distance
+    return out
+
+
 @cache
 def _scalp() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Elevations (18,), azimuths (65,) and radius (18, 65) of the scalp grid, closed in azimuth."""
-    radius = np.asarray(head().hair_radius, np.float64)
-    return np.linspace(np.pi / 2, LOWEST, 18), np.linspace(0.0, 2.0 * np.pi, 65), np.c_[radius, radius[:, :1]]
+    """Elevations, azimuths and radius of the scalp grid, closed in azimuth: the rest head as seen from CENTRE.
+
+    Measured on the mesh: `hair_radius` of the head file lies up to .25 under and .1 above the skin below the crown.
+    """
+    elevations = np.linspace(np.pi / 2, LOWEST, _SCALP_ROWS)
+    azimuths = np.linspace(0.0, 2.0 * np.pi, _SCALP_COLUMNS + 1)
+    part = head().parts["head"]
+    triangles = head().triangles
+    inside = (triangles >= part.start).all(axis=1) & (triangles < part.stop).all(axis=1)
+    corners = np.ascontiguousarray(head().vertices[triangles[inside]], np.float64)
+    rays = direction(azimuths[None], elevations[:, None]).reshape(-1, 3)
+    radius = _cast(CENTRE, rays, corners).reshape(len(elevations), len(azimuths))
+    known = np.where(radius > 0.0, radius, np.nan)
+    return elevations, azimuths, np.where(radius > 0.0, radius, np.nanmedian(known, axis=1, keepdims=True))
 
 
 def scalp_radius(azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:
-    """Distance of the scalp from CENTRE in a direction (radians), bilinear on the grid of the head file."""
+    """Distance of the scalp from CENTRE in a direction (radians), bilinear on a grid measured on the rest head."""
     elevations, azimuths, radius = _scalp()
     row = (elevations[0] - np.asarray(elevation)) / (elevations[0] - elevations[1])
     row = np.clip(row, 0.0, len(elevations) - 1.000001)
     column = (np.asarray(azimuth) % (2.0 * np.pi)) / azimuths[1]
-    row, column = np.broadcast_arrays(row, np.clip(column, 0.0, 63.999999))
+    row, column = np.broadcast_arrays(row, np.clip(column, 0.0, _SCALP_COLUMNS - 1e-6))
     i, j = row.astype(int), column.astype(int)
     a, b = row - i, column - j
     top = radius[i, j] * (1 - b) + radius[i, j + 1] * b
@@ -238,6 +287,19 @@ def _strand_uv(style: HairStyle, azimuth: np.ndarray, along: np.ndarray) -> np.n
     return np.stack(np.broadcast_arrays(u, v), axis=-1)
 
 
+def _height(style: HairStyle, azimuth, elevation, base) -> np.ndarray:
+    """Thickness of the hair away from its edge."""
+    y = CENTRE[1] + base * np.sin(elevation)
+    z = CENTRE[2] + base * np.cos(elevation) * np.cos(azimuth)
+    more = style.thickness_top - style.thickness_side
+    if style.name == "quiff":
+        front = smoothstep(z, -1.1, -0.15) * smoothstep(y, 0.85, 1.1)
+        return style.thickness_side + more * (0.35 + 0.75 * front) * smoothstep(y, 0.6, 1.15)
+    # the skull is an egg; hair makes it round where it narrows
+    round_off = 0.5 * style.thickness_top * np.exp(-(((y - 1.12) / 0.30) ** 2)) * np.sin(azimuth) ** 2
+    return style.thickness_side + more * smoothstep(y, 0.45, 1.2) + round_off
+
+
 def _shell(style: HairStyle, rng: np.random.Generator) -> tuple[Part, dict]:
     azimuth = np.arange(COLUMNS) * (2.0 * np.pi / COLUMNS)
     ragged = 0.02 + 0.015 * (style.fringe > 0) + 0.01 * style.curl
@@ -246,7 +308,7 @@ def _shell(style: HairStyle, rng: np.random.Generator) -> tuple[Part, dict]:
     jitter *= 1.0 - 0.6 * smoothstep(turn, 75.0, 90.0)
     line = hairline(style, azimuth) + np.clip(jitter, -0.07, 0.07)
     if style.is_long:
-        line = np.where(turn > 90.0, np.minimum(line, 0.1), line)
+        line = np.where(turn > 72.0, np.maximum(line, 0.5), line)
     end = _line_elevation(azimuth, line)
     # rows: equal steps of arc, denser at the hairline where the shell rounds off
     t = np.linspace(0.0, 1.0, ROWS + 1)[1:]
@@ -255,15 +317,16 @@ def _shell(style: HairStyle, rng: np.random.Generator) -> tuple[Part, dict]:
     base = scalp_radius(azimuth[None], elevation)
     y = CENTRE[1] + base * np.sin(elevation)
     s = np.maximum(y - y[-1:], (1.0 - t[:, None]) * 0.6)
-    height = style.thickness_side + (style.thickness_top - style.thickness_side) * smoothstep(y, 0.6, 1.5)
-    if style.name == "quiff":
-        front = np.exp(-((turn / 55.0) ** 2))[None] * smoothstep(elevation, 0.35, 0.9)
-        height = height * (0.55 + 0.85 * front)
+    height = _height(style, azimuth[None], elevation, base)
+    if style.is_long:  # the curtain covers the sides
+        covered = smoothstep(turn, 60.0, 76.0)[None] * smoothstep(-y, -1.15, -0.85)
+        height = height * (1.0 - 0.9 * covered)
     noise = _smooth_noise(rng, ROWS, COLUMNS, 20 if style.curl else 9)
     strands = _smooth_noise(rng, 1, COLUMNS, 30)
+    slope = 0.25 if style.name == "quiff" else 0.6
     taper = smoothstep(t, 0.02, 0.25)[:, None]
     relief = 1.0 + taper * (style.rough * noise + 0.5 * style.rough * strands)
-    thickness = height * smoothstep(s, -0.04, 0.12 + 0.6 * height) * np.clip(relief, 0.5, 1.6)
+    thickness = height * smoothstep(s, -0.04, 0.10 + slope * height) * np.clip(relief, 0.5, 1.6)
     thickness = thickness * (1.0 + taper * style.asymmetry * np.sin(azimuth)[None])
     if np.isfinite(style.parting):
         # the parting runs back from the hairline along a plane beside the middle
@@ -308,25 +371,30 @@ def _curtain(style: HairStyle, rng: np.random.Generator, grid: dict) -> Part:
     opening = 62.0 if style.name == "long" else 66.0
     azimuth = np.deg2rad(np.linspace(opening, 360.0 - opening, columns))
     side = np.minimum(np.abs(np.linspace(0.0, 1.0, columns)), np.abs(np.linspace(1.0, 0.0, columns)))
-    rows = 15
-    start = 1.02
+    rows, upper = 16, 6
     bottom = style.bottom + 0.05 * _smooth_noise(rng, 1, columns, 12)[0] + 0.02 * rng.standard_normal(columns)
     bottom = bottom + (0.20 if style.name == "bob" else 0.3) * smoothstep(-side, -0.06, 0.0) * rng.uniform(
         0.2, 1.0
     )
+    # the upper rows lie on the shell, which they leave from inside, so that no ledge is seen
+    elevation = np.linspace(np.deg2rad(50.0), np.deg2rad(12.0), upper)[:, None]
+    base = scalp_radius(azimuth[None], elevation)
+    rise = np.linspace(-0.035, 0.012, upper)[:, None]
+    outer = base + _height(style, azimuth[None], elevation, base) + rise
+    on_shell = CENTRE + outer[..., None] * direction(azimuth[None], elevation)
+    t = np.linspace(0.0, 1.0, rows - upper + 1)[1:, None]
+    y = np.concatenate([on_shell[..., 1], on_shell[-1:, :, 1] + (bottom[None] - on_shell[-1:, :, 1]) * t])
+    flat_shell = on_shell[..., [0, 2]] - CENTRE[[0, 2]]
+    flat_shell = np.concatenate([flat_shell, np.repeat(flat_shell[-1:], rows - upper, axis=0)])
     t = np.linspace(0.0, 1.0, rows)[:, None]
-    y = start + (bottom[None] - start) * t
-    elevation = _line_elevation(azimuth, np.full(columns, start))
-    radius = scalp_radius(azimuth, elevation)
-    top_xz = (radius[:, None] - 0.02) * direction(azimuth, elevation)[:, [0, 2]]
     width, depth = 0.93 + style.thickness_side, 1.08 + style.thickness_side
     if style.name == "bob":
         width, depth = width + 0.02, depth + 0.02
     flat = np.stack([width * np.sin(azimuth), depth * np.cos(azimuth)], axis=1)
-    mix = smoothstep(start - y, 0.0, 0.75)[..., None]
-    xz = top_xz[None] * (1.0 - mix) + flat[None] * mix
+    mix = smoothstep(-y, -1.05, -0.15)[..., None]
+    xz = flat_shell * (1.0 - mix) + flat[None] * mix
     wave = 1.0 + (0.018 + 0.02 * style.curl) * _smooth_noise(rng, rows, columns, 10) * mix[..., 0]
-    wave = wave + 0.012 * np.sin(6.0 * (start - y) + rng.uniform(0.0, 6.28)) * mix[..., 0]
+    wave = wave + 0.012 * np.sin(6.0 * (1.0 - y) + rng.uniform(0.0, 6.28)) * mix[..., 0]
     # below the jaw the hair closes in a little; a bob turns inwards at its end
     inward = (
         1.0
@@ -335,7 +403,7 @@ def _curtain(style: HairStyle, rng: np.random.Generator, grid: dict) -> Part:
     )
     edge = 1.0 - 0.10 * smoothstep(-side, -0.035, 0.0)[None]
     xz = xz * (wave * inward * edge)[..., None]
-    vertices = np.stack([xz[..., 0], y - 0.0, xz[..., 1] + CENTRE[2]], axis=-1)
+    vertices = np.stack([xz[..., 0], y, xz[..., 1] + CENTRE[2]], axis=-1)
     uv = _strand_uv(style, azimuth[None], 0.35 + 0.65 * t)
     triangles = grid_triangles(rows, columns, closed=False)
     return Part(vertices.reshape(-1, 3), triangles, uv.reshape(-1, 2), two_sided=True)

@@ -7,6 +7,7 @@ Streams are `numpy.random.default_rng([identity, stream])`: 11 traits, 22 atlas,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from talkbench.data.synthetic.background import paint_background
 from talkbench.data.synthetic.clothes import Garment, build_garment, draw_garment, paint_cloth
 from talkbench.data.synthetic.hair import HairStyle, build_hair, draw_hair
 from talkbench.data.synthetic.lighting import bake, draw_light
-from talkbench.data.synthetic.parts import join, two_sided_mask
-from talkbench.data.synthetic.render import CLOTH, HAIR, Look
+from talkbench.data.synthetic.parts import Part, join, two_sided_mask
+from talkbench.data.synthetic.render import CLOTH, HAIR, SKIN, Look
 from talkbench.geometry.head import Deformer, head, pose_weights, shape_displacement
 
 SHAPE_DEVIATION, SHAPE_LIMIT = 0.75, 1.5
@@ -74,6 +75,45 @@ def draw_traits(identity: int) -> Traits:
     return Traits(shape=shape, face=face, hair=hair, garment=draw_garment(rng))
 
 
+def eye_sockets(deformer: Deformer) -> list[Part]:
+    """A dark hollow behind each eyeball of a shaped head: without it one looks past the ball and through the skull."""
+    parts = []
+    for ring, centre in zip(head().rings_eyes, deformer.eye_centres):
+        rim = deformer.rest[ring].astype(np.float64)
+        away = rim - rim.mean(0)
+        middle = rim + 0.12 * away - np.array([0.0, 0.0, 0.16])
+        end = np.array([[centre[0], centre[1], centre[2] - 0.26]])
+        count = len(ring)
+        k = np.arange(count)
+        following = (k + 1) % count
+        wall = np.concatenate(
+            [np.stack([k, following, k + count], 1), np.stack([following, following + count, k + count], 1)]
+        )
+        cap = np.stack([k + count, following + count, np.full(count, 2 * count)], 1)
+        uv = np.asarray(head().uv, np.float64)[ring]
+        part = Part(
+            np.concatenate([rim, middle, end]), np.concatenate([wall, cap]), np.concatenate([uv, uv, uv[:1]])
+        )
+        normal = np.cross(*(part.vertices[cap[0][1:]] - part.vertices[cap[0][0]]))
+        if normal[2] < 0:  # it is seen from inside, from the front
+            part = Part(part.vertices, part.triangles[:, ::-1], part.uv)
+        parts.append(part)
+    return parts
+
+
+@cache
+def _head_triangles() -> np.ndarray:
+    """The head's triangles; the mouth bag faces inwards, the torso below every picture is left out."""
+    data = head()
+    triangles = np.array(data.triangles)
+    bag = (triangles >= data.parts["bag"].start).all(1) & (triangles < data.parts["bag"].stop).all(1)
+    corners = data.vertices[triangles[bag]] - data.vertices[data.parts["bag"]].mean(0)
+    if np.linalg.det(corners.astype(np.float64)).sum() > 0:
+        triangles[bag] = triangles[bag][:, ::-1]
+    torso = triangles[:, 0] >= data.parts["torso"].start
+    return triangles[~(torso & (data.vertices[triangles][:, :, 1].max(1) < -2.3))]
+
+
 def make_identity(identity: int, background: int | None = None) -> Identity:
     """Build a person from a number.
 
@@ -91,15 +131,20 @@ def make_identity(identity: int, background: int | None = None) -> Identity:
     data, deformer = head(), Deformer(traits.shape)
     hair = build_hair(traits.hair, np.random.default_rng([identity, 77]))
     clothes = build_garment(traits.garment)
-    extra = join([*hair, *clothes])
-    num_hair = sum(len(part.vertices) for part in hair)
+    sockets = eye_sockets(deformer)
     first = len(data.vertices)
-    triangles = np.concatenate([data.triangles, extra.triangles + first]).astype(np.int32)
-    two_sided = np.concatenate([np.zeros(len(data.triangles), bool), two_sided_mask([*hair, *clothes])])
-    material = np.full(first + len(extra.vertices), CLOTH, np.uint8)
-    material[:first] = data.material
-    material[first : first + num_hair] = HAIR
-    extra_rest = (extra.vertices + shape_displacement(extra.vertices, traits.shape)).astype(np.float32)
+    parts = [*hair, *clothes, *sockets]
+    extra = join(parts)
+    kinds = (HAIR,) * len(hair) + (CLOTH,) * len(clothes) + (SKIN,) * len(sockets)
+    material = np.repeat(np.array(kinds, np.uint8), [len(part.vertices) for part in parts])
+    material = np.concatenate([data.material, material])
+    head_triangles = _head_triangles()
+    triangles = np.concatenate([head_triangles, extra.triangles + first]).astype(np.int32)
+    two_sided = np.concatenate([np.zeros(len(head_triangles), bool), two_sided_mask(parts)])
+    num_worn = sum(len(part.vertices) for part in (*hair, *clothes))
+    extra_rest = extra.vertices.copy()
+    extra_rest[:num_worn] += shape_displacement(extra.vertices[:num_worn], traits.shape)
+    extra_rest = extra_rest.astype(np.float32)
     rest = np.concatenate([deformer.rest, extra_rest])
     weights = pose_weights(rest, material)
 

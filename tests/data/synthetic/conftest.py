@@ -1,6 +1,7 @@
 """A stand-in for an identity: plain colours by material, a grey background, no hair."""
 
 import numpy as np
+import pytest
 
 from talkbench.data.synthetic.render import Light, Look
 from talkbench.geometry.head import head
@@ -31,7 +32,6 @@ def plain_atlas(size: int = 256) -> np.ndarray:
     for part in ("teeth_up", "teeth_low"):
         low, high = data.uv[data.parts[part]].min(0), data.uv[data.parts[part]].max(0)
         atlas[(u >= low[0]) & (u <= high[0]) & (v >= low[1]) & (v <= high[1])] = TEETH_COLOUR
-    angle = np.hypot(u - 0.865, v - 0.76) / (0.115 / 1.3)
     angle = np.hypot((u - 0.865) / (0.115 / 1.3), (v - 0.76) / (0.075 / 1.3))
     atlas[angle < 1.35] = SCLERA
     atlas[angle < 0.34] = IRIS
@@ -39,7 +39,12 @@ def plain_atlas(size: int = 256) -> np.ndarray:
     return atlas
 
 
+@pytest.fixture(scope="session")
 def plain_look() -> Look:
+    return make_plain_look()
+
+
+def make_plain_look() -> Look:
     data = head()
     count = len(data.vertices)
     ao, shadow = np.full(count, 0.9, np.float32), np.ones(count, np.float32)
