@@ -29,11 +29,11 @@ class FolderSource:
     """Clips from the video files of a folder.
 
     Beside `NAME.mp4` may lie `NAME.landmarks.npz` with `landmarks` (T, 68, 2 or 3) for the frames at 25
-    frames/s, in pixels whose centres are integers (x W - 0.5), z away from the viewer, as face meshes give them;
+    frames/s, in pixels whose centres are integers (x W - 0.5), z away from the viewer, as face meshes do;
     `detected` (T,) bool (points of other frames are interpolated); and `source`, the name of what made them.
 
-    A clip's id is its path below the folder without suffix, "/" written as "#". Its identity follows VoxCeleb's
-    names (id and five digits), else it is the clip id itself.
+    A clip's id is its path below the folder without suffix, "/" written as "#". Its identity follows
+    VoxCeleb's names (id and five digits), else it is the clip id itself.
 
     Attributes:
         name: the folder's name.

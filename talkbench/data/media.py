@@ -603,9 +603,9 @@ def write_video(
         raise MediaError(path, "unwritable", "no frames to write")
     shape = first.shape
     with _Atomic(path) as temporary:
-        fast_start = {"movflags": "+faststart"}
         container_format = _WRITE_FORMATS[path.suffix.lower()]
-        with av.open(f"file:{temporary}", "w", format=container_format, options=fast_start) as container:
+        options = {} if container_format == "matroska" else {"movflags": "+faststart"}  # index in front
+        with av.open(f"file:{temporary}", "w", format=container_format, options=options) as container:
             video = _add_video(container, shape, crf)
             sound = None
             if audio is not None:

@@ -74,13 +74,15 @@ def _waveform(audio: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def log_mel(audio: np.ndarray, bands: int = 80) -> np.ndarray:
     """float32 (bands, frames) in dB below the loudest, -80..0, every 5 ms: for the eye, not for a network."""
-    from librosa.filters import mel  # slow to import
-
-    size, hop = 512, SAMPLE_RATE // 200
-    padded = np.pad(audio, (size // 2, size // 2))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * np.hanning(size)
-    power = np.abs(np.fft.rfft(windows)) ** 2
-    energy = power @ mel(sr=SAMPLE_RATE, n_fft=size, n_mels=bands).T
+    window, size, hop = 512, 2048, SAMPLE_RATE // 200  # padded, so that every low band has a bin
+    padded = np.pad(audio, (window // 2, window // 2))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop] * np.hanning(window)
+    power = np.abs(np.fft.rfft(windows, size)) ** 2
+    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + SAMPLE_RATE / 1400), bands + 2) / 2595) - 1)
+    bins = np.arange(power.shape[1]) * SAMPLE_RATE / size
+    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    energy = power @ np.maximum(np.minimum(rising, falling), 0).T
     decibels = 10 * np.log10(np.maximum(energy, 1e-10))
     return np.clip(decibels - decibels.max(), -80, 0).T.astype(np.float32)
 

@@ -143,11 +143,8 @@ def test_cache_is_reused_until_something_changes(folder, tmp_path):
     assert store.manifest["rejected"] == {"bad.mp4": "is not a video file, or its index is missing"}
     assert store.manifest["source"]["size"] == 32
     assert str(tmp_path) not in json.dumps(store.manifest)  # the same on every machine
-    assert store.meta("other")["path"] == "other.mkv" and store.meta("id00017#talk#000001")["crop"] == [
-        0,
-        8,
-        48,
-    ]
+    assert store.meta("other")["path"] == "other.mkv"
+    assert store.meta("id00017#talk#000001")["crop"] == [8, 0, 48]  # left, top, side
     clip = FolderSource(folder, 32).clip("id00017#talk#000001")
     np.testing.assert_array_equal(store.clip(clip.clip_id).frames, clip.frames)
     np.testing.assert_array_equal(store.clip(clip.clip_id).landmarks, clip.landmarks)
