@@ -370,7 +370,8 @@ class Deformer:
                 f"{frames} frames of expression, {len(blink)} of blink, {len(gaze)} of gaze: give as many"
             )
         out = np.empty((frames, NUM_VERTICES, 3), np.float32)
-        moved = np.concatenate([expression, blink], axis=1) @ self.basis
+        # not `@`: BLAS rounds differently with the number of its threads
+        moved = np.einsum("tk,kv->tv", np.concatenate([expression, blink], axis=1), self.basis)
         np.add(self.rest[:NUM_MOVING], moved.reshape(frames, NUM_MOVING, 3), out=out[:, :NUM_MOVING])
         angles = np.zeros((frames, 3), np.float32)
         angles[:, :2] = np.rad2deg(gaze)

@@ -12,9 +12,7 @@ PaddingMode = Literal["zeros", "border", "reflection"]
 
 
 def coordinate_grid(size: Sequence[int]) -> np.ndarray:
-    """Corner-aligned coordinates of a (H, W) or (D, H, W) array: float32 (*size, 2 | 3), last axis (x, y[,
-    z]) in [-1, 1].
-    """
+    """Corner-aligned coordinates (x, y[, z]) in [-1, 1] of a (H, W) or (D, H, W) array: (*size, 2 | 3)."""
     axes = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) - 1 for n in size]
     return np.stack(np.meshgrid(*axes, indexing="ij")[::-1], -1).astype(np.float32)
 

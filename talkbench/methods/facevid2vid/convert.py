@@ -135,9 +135,7 @@ def _plain(value: Any) -> Any:
 def example_shapes(
     network: nn.Module, state_dict: Mapping[str, Any] | None = None
 ) -> tuple[tuple[int, ...], ...]:
-    """Shapes of the smallest inputs on which a network can be initialised. A mapping network needs its state
-    dict.
-    """
+    """Shapes of the smallest inputs that initialise a network (a mapping network needs its state dict)."""
     if isinstance(network, KeypointDetector):
         side = round(2**network.num_blocks / network.scale_factor)
         return ((1, side, side, 3),)

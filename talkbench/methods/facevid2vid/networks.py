@@ -77,9 +77,7 @@ class KeypointDetector(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool = False) -> jax.Array:
-        """image (B, H, W, 3) -> keypoints (B, K, 3) float32. H and W must divide by 2**num_blocks /
-        scale_factor.
-        """
+        """image (B, H, W, 3) -> (B, K, 3) float32. Sides must divide by 2**num_blocks / scale_factor."""
         x = gaussian_downsample(image, self.scale_factor)
         self.sow("intermediates", "down", x)
         step = 2**self.num_blocks
@@ -124,9 +122,7 @@ class HeadExpressionEstimator(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool = False) -> dict[str, jax.Array]:
-        """image (B, H, W, 3), full size -> yaw, pitch, roll logits (B, 66), t (B, 3), exp (B, 3K),
-        float32.
-        """
+        """image (B, H, W, 3) -> yaw, pitch, roll logits (B, 66), t (B, 3), exp (B, 3K), float32."""
         x = Conv(self.widths[0], (7, 7), stride=self.stem_stride, padding=3, dtype=self.dtype, name="conv1")(
             space_to_depth(image, self.patch)
         )
@@ -151,9 +147,7 @@ class HeadExpressionEstimator(nn.Module):
 
 
 def gaussian_heatmaps(keypoints: jax.Array, size: Sequence[int], variance: float = 0.01) -> jax.Array:
-    """Unnormalised Gaussians around keypoints (B, K, 3) on a corner-aligned grid of `size` (D, H, W): (B, D,
-    H, W, K).
-    """
+    """Unnormalised Gaussians around keypoints (B, K, 3) on a grid of `size` (D, H, W): (B, D, H, W, K)."""
     squares = 0.0
     for axis, n in enumerate(size):
         line = jnp.linspace(-1, 1, n)
@@ -258,9 +252,7 @@ class DenseMotion(nn.Module):
 
 
 def flow_mask(logits: jax.Array, threshold: float = 0.0) -> jax.Array:
-    """Softmax over the last axis (K + 1 flows), float32; values below `threshold` become 0, without
-    renormalising.
-    """
+    """Softmax over the last axis (the flows), float32; values below `threshold` become 0 and stay lost."""
     mask = jax.nn.softmax(logits.astype(jnp.float32), -1)
     return jnp.where(mask < threshold, 0.0, mask) if threshold else mask
 
@@ -415,9 +407,7 @@ class Generator(nn.Module):
         jacobian: jax.Array | None = None,
         train: bool = False,
     ) -> dict[str, jax.Array]:
-        """Feature volume (B, D, h, w, C) and keypoints (B, K, 3) -> `prediction` (B, H, W, 3) and the dense
-        motion's outputs.
-        """
+        """Volume (B, D, h, w, C), keypoints -> `prediction` (B, H, W, 3) and dense motion's outputs."""
         size = volume.shape[1:4]
         reduced = (
             avg_pool(volume, (1, self.motion_scale, self.motion_scale)) if self.motion_scale > 1 else volume
@@ -449,9 +439,7 @@ class Generator(nn.Module):
         jacobian: jax.Array | None = None,
         train: bool = False,
     ) -> dict[str, jax.Array]:
-        """Source image (B, H, W, 3), keypoints of source and driving (B, K, 3) -> as `animate`, plus
-        `volume`.
-        """
+        """Source image (B, H, W, 3), keypoints (B, K, 3) of both -> as `animate`, plus `volume`."""
         volume = self.appearance(source_image, train)
         return {**self.animate(volume, source, driving, jacobian, train), "volume": volume}
 
