@@ -82,7 +82,9 @@ FUNCTIONS = {"l1": _l1, "psnr": _psnr, "ssim": _ssim, "ms_ssim": _ms_ssim}
 
 @partial(jax.jit, static_argnames=("keys", "scales"))
 def _score(real, fake, keys, scales):
-    return {key: _ms_ssim(real, fake, scales) if key == "ms_ssim" else FUNCTIONS[key](real, fake) for key in keys}
+    return {
+        key: _ms_ssim(real, fake, scales) if key == "ms_ssim" else FUNCTIONS[key](real, fake) for key in keys
+    }
 
 
 def score(real: np.ndarray, fake: np.ndarray, keys, *, scales: int = 5) -> dict[str, np.ndarray]:
@@ -102,7 +104,9 @@ def score(real: np.ndarray, fake: np.ndarray, keys, *, scales: int = 5) -> dict[
     count, height, width = real.shape[:3]
     keys = tuple(sorted(keys))
     if "ms_ssim" in keys and min(height, width) < ms_ssim_smallest(scales):
-        raise ValueError(f"picture smaller than {ms_ssim_smallest(scales)} px, which MS-SSIM of {scales} scales needs")
+        raise ValueError(
+            f"picture smaller than {ms_ssim_smallest(scales)} px, which MS-SSIM of {scales} scales needs"
+        )
     if "ssim" in keys and min(height, width) < WINDOW:
         raise ValueError(f"picture smaller than {WINDOW} px, which SSIM needs")
     if not keys or not count:

@@ -54,7 +54,9 @@ def cluster_draws(clusters, *, seed: int = 0, rounds: int = ROUNDS) -> list[np.n
     if len(names) < 2:
         return list(resamples(len(which), seed=seed, rounds=rounds))
     members = [np.flatnonzero(which == k) for k in range(len(names))]
-    return [np.concatenate([members[k] for k in row]) for row in resamples(len(names), seed=seed, rounds=rounds)]
+    return [
+        np.concatenate([members[k] for k in row]) for row in resamples(len(names), seed=seed, rounds=rounds)
+    ]
 
 
 def cluster_interval(scores, clusters, *, seed: int = 0, rounds: int = ROUNDS) -> tuple[float, float, float]:

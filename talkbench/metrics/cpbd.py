@@ -20,7 +20,9 @@ def canny(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
     epsilon = np.finfo(image.dtype).eps
     smooth = ndimage.gaussian_filter(image, 1.0, mode="constant", truncate=4.0)
-    smooth = smooth / (ndimage.gaussian_filter(np.ones_like(image), 1.0, mode="constant", truncate=4.0) + epsilon)
+    smooth = smooth / (
+        ndimage.gaussian_filter(np.ones_like(image), 1.0, mode="constant", truncate=4.0) + epsilon
+    )
     down, right = ndimage.sobel(smooth, axis=0), ndimage.sobel(smooth, axis=1)
     strength = np.sqrt(down * down + right * right)
     thin = _ridge(strength, down, right) & (strength >= LOW)

@@ -23,9 +23,7 @@ def frechet(mean_a, covariance_a, mean_b, covariance_b) -> float:
     product = root @ covariance_b @ root
     eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
     trace = np.sqrt(np.maximum(eigenvalues, 0)).sum()
-    return float(
-        ((mean_a - mean_b) ** 2).sum() + np.trace(covariance_a) + np.trace(covariance_b) - 2 * trace
-    )
+    return float(((mean_a - mean_b) ** 2).sum() + np.trace(covariance_a) + np.trace(covariance_b) - 2 * trace)
 
 
 def fid(a: np.ndarray, b: np.ndarray) -> float:
@@ -75,7 +73,9 @@ def kid_subsets(a, b, *, subsets: int = 100, size: int = 1000, seed: int = 2020)
     Each subset is drawn without replacement by numpy's legacy RandomState(seed), first from a, then from b.
     """
     if min(len(a), len(b)) < size:
-        raise ValueError(f"KID subsets of {size} need as many rows; there are {len(a)} and {len(b)}: use `kid`")
+        raise ValueError(
+            f"KID subsets of {size} need as many rows; there are {len(a)} and {len(b)}: use `kid`"
+        )
     a, b = np.asarray(a), np.asarray(b)
     draw = np.random.RandomState(seed)
     values = []

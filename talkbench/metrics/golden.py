@@ -6,6 +6,7 @@
 
 import numpy as np
 
+from talkbench.geometry.topology import OUTER_MOUTH
 from talkbench.metrics import bootstrap as boot
 from talkbench.metrics import compression, embedding, frechet, image, landmark, sync, temporal
 from talkbench.metrics import cpbd as blur
@@ -40,7 +41,9 @@ def _psnr(case):
 def _ssim(case):
     real, fake, _ = _pictures(case)
     values = {name: image.ssim(real, fake, data_range=255, variant=name) for name in image.SSIM_VARIANTS}
-    values["wrong_data_range_2_on_unit"] = image.ssim(real / 255, fake / 255, data_range=2, variant="uniform7_rgb")
+    values["wrong_data_range_2_on_unit"] = image.ssim(
+        real / 255, fake / 255, data_range=2, variant="uniform7_rgb"
+    )
     values["wrong_255_floats_range_1"] = image.ssim(real, fake, data_range=1, variant="uniform7_rgb")
     return values
 
@@ -115,7 +118,7 @@ def _makeittalk(dimensions):
             "D-L": landmark.d_l(real, fake),
             "D-V": landmark.d_v(real, fake),
             "D-A": landmark.d_a(real, fake),
-            "D-A_outer": landmark.d_a(real, fake, landmark.OUTER_LIP),
+            "D-A_outer": landmark.d_a(real, fake, OUTER_MOUTH),
             "lip_width": landmark.lip_width(real),
             "face_width": landmark.face_width(real),
         }
@@ -148,7 +151,9 @@ def _akd_aed_mkr(case):
         "aed": embedding.aed(a, b),
         "aed_unnormalised": embedding.squared_distance(a, b).mean(),
         "aed_root": embedding.aed_root(a, b),
-        "akd_present": landmark.akd_present(real[:, :points, :2], fake[:, :points, :2], found_real, found_fake),
+        "akd_present": landmark.akd_present(
+            real[:, :points, :2], fake[:, :points, :2], found_real, found_fake
+        ),
         "mkr": landmark.mkr(found_real, found_fake),
         "csim": embedding.csim(a, b),
         "csim_to_first": embedding.csim(a[:1], b),

@@ -24,7 +24,9 @@ def check_pair(real: np.ndarray, fake: np.ndarray) -> None:
                 "(a float picture hides its data range)"
             )
     if real.shape != fake.shape:
-        raise ValueError(f"real frames {real.shape} and fake frames {fake.shape} differ; bring both to one size")
+        raise ValueError(
+            f"real frames {real.shape} and fake frames {fake.shape} differ; bring both to one size"
+        )
 
 
 def luma(frames: np.ndarray) -> np.ndarray:
@@ -130,7 +132,9 @@ SSIM_VARIANTS = {
 }
 
 
-def ssim(real: np.ndarray, fake: np.ndarray, *, data_range: float, variant: str = "gaussian_rgb") -> np.ndarray:
+def ssim(
+    real: np.ndarray, fake: np.ndarray, *, data_range: float, variant: str = "gaussian_rgb"
+) -> np.ndarray:
     """Structural similarity, one value a frame; (T,).
 
     Args:
@@ -146,11 +150,15 @@ def ssim(real: np.ndarray, fake: np.ndarray, *, data_range: float, variant: str 
     if variant not in SSIM_VARIANTS:
         raise ValueError(f"unknown SSIM variant {variant!r}; there are {', '.join(SSIM_VARIANTS)}")
     if real.shape != fake.shape:
-        raise ValueError(f"real frames {real.shape} and fake frames {fake.shape} differ; bring both to one size")
+        raise ValueError(
+            f"real frames {real.shape} and fake frames {fake.shape} differ; bring both to one size"
+        )
     grey, kind, mode, border, sample, clamp = SSIM_VARIANTS[variant]
     window = _WINDOWS[kind]
     if min(real.shape[1:3]) < len(window):
-        raise ValueError(f"pictures of {real.shape[2]}x{real.shape[1]} are smaller than the {len(window)}-pixel window")
+        raise ValueError(
+            f"pictures of {real.shape[2]}x{real.shape[1]} are smaller than the {len(window)}-pixel window"
+        )
     if grey:
         real, fake = luma(real)[..., None], luma(fake)[..., None]
     values = np.empty(len(real))
@@ -189,9 +197,13 @@ def ms_ssim(real: np.ndarray, fake: np.ndarray, *, data_range: float, scales: in
     """
     betas = ms_ssim_betas(scales)
     if real.shape != fake.shape:
-        raise ValueError(f"real frames {real.shape} and fake frames {fake.shape} differ; bring both to one size")
+        raise ValueError(
+            f"real frames {real.shape} and fake frames {fake.shape} differ; bring both to one size"
+        )
     if min(real.shape[1:3]) < ms_ssim_smallest(scales):
-        raise ValueError(f"picture smaller than {ms_ssim_smallest(scales)} px, which MS-SSIM of {scales} scales needs")
+        raise ValueError(
+            f"picture smaller than {ms_ssim_smallest(scales)} px, which MS-SSIM of {scales} scales needs"
+        )
     window, border = gaussian_window(), WINDOW // 2
     values = np.empty(len(real))
     for t in range(len(real)):

@@ -7,12 +7,12 @@ differ by more than methods do. Functions take finite arrays; who has frames wit
 
 import numpy as np
 
-MOUTH = np.arange(48, 68)
-INNER_LIP = np.arange(60, 68)
-OUTER_LIP = np.arange(48, 60)
-JAW_AND_LIPS = np.concatenate([np.arange(0, 17), MOUTH])
-T_SHAPE = np.array([27, 28, 29, 30, 33, 36, 39, 42, 45])  # nose and eye corners: hardly moved by expression
-LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
+from talkbench.geometry.alignment import kabsch
+from talkbench.geometry.rotations import angle_between, head_angles
+from talkbench.geometry.topology import INNER_MOUTH, JAW, MOUTH, T_SHAPE, eye_distance
+from talkbench.geometry.topology import lip_gap as inner_lip_gap
+
+JAW_AND_LIPS = np.concatenate([JAW, MOUTH])
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -104,7 +104,7 @@ def d_v(real, fake, steps=None) -> float:
     return float(100 * _velocity_distance(real, fake, slice(None), steps) / face_width(real))
 
 
-def d_a(real, fake, ring: np.ndarray = INNER_LIP) -> float:
+def d_a(real, fake, ring: np.ndarray = INNER_MOUTH) -> float:
     """MakeItTalk D-A: difference of the lip opening's area over the largest real area, percent (0 if never open)."""
     area_real, area_fake = polygon_area(real[:, ring]), polygon_area(fake[:, ring])
     largest = area_real.max()
@@ -112,15 +112,6 @@ def d_a(real, fake, ring: np.ndarray = INNER_LIP) -> float:
     if largest == 0:
         return 0.0 if difference == 0 else float("nan")
     return float(100 * difference / largest)
-
-
-def kabsch(reference: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Proper rotations (T, 3, 3) that turn a reference (P, 3) onto each of (T, P, 3) best; no scale, det +1."""
-    reference = np.asarray(reference, np.float64) - np.mean(reference, 0, dtype=np.float64)
-    covariance = np.einsum("tpi,pj->tij", _centred(points), reference)
-    u, _, vt = np.linalg.svd(covariance)
-    u[..., -1] *= np.sign(np.linalg.det(u @ vt))[..., None]
-    return u @ vt
 
 
 def weak_perspective(reference: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -147,25 +138,12 @@ def rotations(landmarks: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def euler(rotation: np.ndarray) -> np.ndarray:
     """Degrees (T, 3): pitch about x, yaw about y, roll about z of R = Rz Ry Rx (T, 3, 3)."""
-    r = np.asarray(rotation, np.float64)
-    pitch = np.arctan2(r[:, 2, 1], r[:, 2, 2])
-    yaw = np.arctan2(-r[:, 2, 0], np.hypot(r[:, 0, 0], r[:, 1, 0]))
-    roll = np.arctan2(r[:, 1, 0], r[:, 0, 0])
-    return np.degrees(np.stack([pitch, yaw, roll], 1))
-
-
-def rotation_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Geodesic angle in degrees between rotations (T, 3, 3); (T,).
-
-    From the chord |a - b| = 2 sqrt(2) sin(angle / 2): the arc cosine of the trace loses 8 digits at small angles.
-    """
-    chord = np.linalg.norm(np.asarray(a, np.float64) - b, axis=(1, 2))
-    return np.degrees(2 * np.arcsin(np.clip(chord / (2 * np.sqrt(2)), 0, 1)))
+    return head_angles(np.asarray(rotation, np.float64))[..., [1, 0, 2]]
 
 
 def d_rot(real, fake, reference) -> float:
     """MakeItTalk D-Rot: mean angle in degrees between the head rotations of both sides (`rotations`)."""
-    return float(rotation_angle(rotations(real, reference), rotations(fake, reference)).mean())
+    return float(angle_between(rotations(real, reference), rotations(fake, reference)).mean())
 
 
 def d_rot_euler(real, fake, reference) -> float:
@@ -216,13 +194,13 @@ def mkr(found_real, found_fake) -> float:
 
 
 def lip_gap(landmarks: np.ndarray) -> np.ndarray:
-    """Opening of the inner lips over the face's size, (T,).
+    """Opening of the inner lips over the face's size, 2-D, (T,).
 
     Mean of the distances 61-67, 62-66, 63-65, divided by the distance of the outer eye corners 36-45 averaged over
     the clip.
     """
-    gap = np.mean([_distance(landmarks[:, a, :2], landmarks[:, b, :2]) for a, b in LIP_PAIRS], 0)
-    return gap / _distance(landmarks[:, 36, :2], landmarks[:, 45, :2]).mean()
+    points = np.asarray(landmarks, np.float64)[..., :2]
+    return inner_lip_gap(points) / eye_distance(points).mean()
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -246,7 +224,9 @@ def velocity(landmarks: np.ndarray) -> float:
 
 def acceleration(landmarks: np.ndarray) -> float:
     """Mean norm of the landmarks' second differences in x, y, pixels a frame squared."""
-    return float(np.linalg.norm(np.diff(np.asarray(landmarks, np.float64)[..., :2], 2, axis=0), axis=-1).mean())
+    return float(
+        np.linalg.norm(np.diff(np.asarray(landmarks, np.float64)[..., :2], 2, axis=0), axis=-1).mean()
+    )
 
 
 def jitter_ratio(real, fake) -> float:

@@ -47,10 +47,16 @@ _WANG = "Wang et al., IEEE TIP 2004"
 _MAKEITTALK = "Zhou et al., MakeItTalk, SIGGRAPH Asia 2020, section 5; no code was published"
 
 _ALL = (
-    _picture("l1", "L1", "", "lower", "1 mean |difference| on [0,1], RGB", "Siarohin et al., FOMM, NeurIPS 2019"),
+    _picture(
+        "l1", "L1", "", "lower", "1 mean |difference| on [0,1], RGB", "Siarohin et al., FOMM, NeurIPS 2019"
+    ),
     _picture("l1_255", "L1 (0..255)", "levels", "lower", "1 mean |difference| on 0..255, RGB", "as l1"),
-    _picture("psnr", "PSNR", "dB", "higher", "1 RGB, data range 255, per frame, capped at 100", "scikit-image"),
-    _picture("psnr_luma", "PSNR (luma)", "dB", "higher", "1 luma uint8, per frame, capped at 100", "scikit-image"),
+    _picture(
+        "psnr", "PSNR", "dB", "higher", "1 RGB, data range 255, per frame, capped at 100", "scikit-image"
+    ),
+    _picture(
+        "psnr_luma", "PSNR (luma)", "dB", "higher", "1 luma uint8, per frame, capped at 100", "scikit-image"
+    ),
     Metric(
         "psnr_pooled",
         "PSNR (pooled)",
@@ -71,9 +77,16 @@ _ALL = (
         "ATVGnet evaluation script",
     ),
     _picture("ssim", "SSIM", "", "higher", "1 gaussian_rgb 11x11 sigma 1.5, data range 255", _WANG),
-    _picture("ssim_luma", "SSIM (luma)", "", "higher", "1 gaussian_luma 11x11 sigma 1.5, data range 255", _WANG),
     _picture(
-        "ssim_uniform7", "SSIM (7x7)", "", "higher", "1 uniform7_rgb, sample covariance", "scikit-image defaults"
+        "ssim_luma", "SSIM (luma)", "", "higher", "1 gaussian_luma 11x11 sigma 1.5, data range 255", _WANG
+    ),
+    _picture(
+        "ssim_uniform7",
+        "SSIM (7x7)",
+        "",
+        "higher",
+        "1 uniform7_rgb, sample covariance",
+        "scikit-image defaults",
     ),
     _picture(
         "ssim_uniform7_luma",
@@ -107,7 +120,9 @@ _ALL = (
         "1 gaussian 11x11 sigma 1.5, relu",
         "Wang et al., Asilomar 2003; torchmetrics 1.9",
     ),
-    _picture("tde", "Temporal difference", "", "lower", "1 difference of frame differences on [0,1]", "talkbench"),
+    _picture(
+        "tde", "Temporal difference", "", "lower", "1 difference of frame differences on [0,1]", "talkbench"
+    ),
     _picture(
         "cpbd",
         "CPBD",
@@ -124,12 +139,21 @@ _ALL = (
         "1 script's fixed threshold on luma, 256 px",
         "ATVGnet evaluation script",
     ),
-    _face("lmd", "LMD", "px of 256", "lower", "1 mouth centred, mean over points", "Chen et al., ATVGnet, CVPR 2019"),
+    _face(
+        "lmd",
+        "LMD",
+        "px of 256",
+        "lower",
+        "1 mouth centred, mean over points",
+        "Chen et al., ATVGnet, CVPR 2019",
+    ),
     _face("lmd_mouth_raw", "M-LMD", "px of 256", "lower", "1 mouth, not centred", "later papers"),
     _face("d_ll", "D-LL", "%", "lower", "1 jaw and lips over lip width, 2D", _MAKEITTALK),
     _face("d_vl", "D-VL", "%", "lower", "1 velocity of jaw and lips over lip width, 2D", _MAKEITTALK),
     _face("d_a", "D-A", "%", "lower", "1 inner lip area over its largest real value", _MAKEITTALK),
-    _face("d_a_outer", "D-A (outer)", "%", "lower", "1 outer lip area over its largest real value", _MAKEITTALK),
+    _face(
+        "d_a_outer", "D-A (outer)", "%", "lower", "1 outer lip area over its largest real value", _MAKEITTALK
+    ),
     _face("d_l", "D-L", "%", "lower", "1 all points over face width, 2D", _MAKEITTALK),
     _face("d_v", "D-V", "%", "lower", "1 velocity of all points over face width, 2D", _MAKEITTALK),
     _face(
@@ -142,8 +166,23 @@ _ALL = (
     ),
     _face("d_pos", "D-Pos", "%", "lower", "1 centroid of the T shape over face width, 2D", _MAKEITTALK),
     _face("akd", "AKD", "px of 256", "lower", "1 L1 mean over coordinates", "pose-evaluation cmp_kp"),
-    _face("akd_euclidean", "AKD (Euclidean)", "px of 256", "lower", "1 mean Euclidean distance", "usual reading of AKD"),
-    _face("mkr", "MKR", "", "lower", "1 share of real frames' faces lost", "pose-evaluation cmp_with_missing", "clip"),
+    _face(
+        "akd_euclidean",
+        "AKD (Euclidean)",
+        "px of 256",
+        "lower",
+        "1 mean Euclidean distance",
+        "usual reading of AKD",
+    ),
+    _face(
+        "mkr",
+        "MKR",
+        "",
+        "lower",
+        "1 share of real frames' faces lost",
+        "pose-evaluation cmp_with_missing",
+        "clip",
+    ),
     _face(
         "lip_gap_r",
         "Lip gap r",
@@ -252,8 +291,20 @@ _ALL = (
         "1 vshift 15, absolute value of the offset",
         "Chung and Zisserman, SyncNet, ACCVW 2016",
     ),
-    Metric("bpp", "Bits per pixel", "bit", "lower", "clip", ("bytes",), None, "1 all bytes sent", "talkbench"),
-    Metric("kbps", "Bit rate", "kbit/s", "lower", "clip", ("bytes",), None, "1 all bytes sent, 25 fps", "talkbench"),
+    Metric(
+        "bpp", "Bits per pixel", "bit", "lower", "clip", ("bytes",), None, "1 all bytes sent", "talkbench"
+    ),
+    Metric(
+        "kbps",
+        "Bit rate",
+        "kbit/s",
+        "lower",
+        "clip",
+        ("bytes",),
+        None,
+        "1 all bytes sent, 25 fps",
+        "talkbench",
+    ),
 )
 
 METRICS: dict[str, Metric] = {metric.key: metric for metric in _ALL}
@@ -271,5 +322,7 @@ def known(keys) -> list[str]:
     keys = list(keys)
     unknown = [key for key in keys if key not in METRICS]
     if unknown:
-        raise ValueError(f"unknown metric {', '.join(map(repr, unknown))}; there are {', '.join(sorted(METRICS))}")
+        raise ValueError(
+            f"unknown metric {', '.join(map(repr, unknown))}; there are {', '.join(sorted(METRICS))}"
+        )
     return keys

@@ -39,11 +39,15 @@ def search(video: np.ndarray, audio: np.ndarray, vshift: int = VSHIFT) -> Sync:
     """
     video, audio = np.asarray(video, np.float64), np.asarray(audio, np.float64)
     if video.shape != audio.shape or video.ndim != 2 or len(video) == 0:
-        raise ValueError(f"video features {video.shape} and audio features {audio.shape} must be one shape (W, d)")
+        raise ValueError(
+            f"video features {video.shape} and audio features {audio.shape} must be one shape (W, d)"
+        )
     windows = len(video)
     padded = np.pad(audio, ((vshift, vshift), (0, 0)))
     shifts = range(2 * vshift + 1)
-    distance = np.stack([np.linalg.norm(video - padded[s : s + windows] + EPSILON, axis=1) for s in shifts], 1)
+    distance = np.stack(
+        [np.linalg.norm(video - padded[s : s + windows] + EPSILON, axis=1) for s in shifts], 1
+    )
     mean = distance.mean(0)
     best = int(mean.argmin())
     per_frame = np.median(mean) - distance[:, best]

@@ -22,7 +22,9 @@ def tde(real: np.ndarray, fake: np.ndarray) -> float:
 
 def flicker(frames: np.ndarray) -> float:
     """Mean |change| from frame to frame on [0, 1]; to be read beside the real clip's. NaN for one frame."""
-    return float(np.mean([np.abs(step).mean() for step in _steps(frames)])) if len(frames) > 1 else float("nan")
+    return (
+        float(np.mean([np.abs(step).mean() for step in _steps(frames)])) if len(frames) > 1 else float("nan")
+    )
 
 
 def warping_error(frames: np.ndarray, flow: np.ndarray, visible: np.ndarray) -> np.ndarray:
