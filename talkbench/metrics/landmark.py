@@ -133,7 +133,11 @@ def rotations(landmarks: np.ndarray, reference: np.ndarray) -> np.ndarray:
         reference: (68, 3), a face at rest; axes as the landmarks' (x right, y down).
     """
     points, reference = np.asarray(landmarks)[:, T_SHAPE], np.asarray(reference)[T_SHAPE]
-    return kabsch(reference, points) if points.shape[-1] == 3 else weak_perspective(reference, points)
+    return (
+        kabsch(np.broadcast_to(reference, points.shape), points)
+        if points.shape[-1] == 3
+        else weak_perspective(reference, points)
+    )
 
 
 def euler(rotation: np.ndarray) -> np.ndarray:
