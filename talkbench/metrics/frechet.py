@@ -23,7 +23,8 @@ def frechet(mean_a, covariance_a, mean_b, covariance_b) -> float:
     product = root @ covariance_b @ root
     eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
     trace = np.sqrt(np.maximum(eigenvalues, 0)).sum()
-    return float(((mean_a - mean_b) ** 2).sum() + np.trace(covariance_a) + np.trace(covariance_b) - 2 * trace)
+    spread = np.trace(covariance_a) + np.trace(covariance_b) - 2 * trace
+    return max(0.0, float(((mean_a - mean_b) ** 2).sum() + spread))  # rounding may leave it just below 0
 
 
 def fid(a: np.ndarray, b: np.ndarray) -> float:

@@ -68,6 +68,6 @@ def test_missing_points():
 def test_a_mouth_that_never_opens_has_no_area_to_compare():
     closed = np.zeros((2, 68, 2))
     opened = closed.copy()
-    opened[:, 62], opened[:, 64] = (3, 0), (3, 5)
+    opened[:, 62], opened[:, 63] = (3, 0), (3, 5)
     assert landmark.d_a(closed, closed) == 0
     assert np.isnan(landmark.d_a(closed, opened))

@@ -88,9 +88,9 @@ def test_blur_lowers_cpbd():
     from scipy import ndimage
 
     blobs = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(128, 128)), 6)
-    picture = ndimage.gaussian_filter(np.where(blobs > 0, 200.0, 20.0), 0.5)
-    scores = [cpbd.cpbd(np.round(ndimage.gaussian_filter(picture, s)).astype(np.uint8)) for s in (0, 1.5, 3)]
-    assert scores[0] > 0.99 and scores[0] > scores[1] > scores[2]
+    picture = ndimage.gaussian_filter(np.where(blobs > 0, 145.0, 100.0), 0.5)
+    scores = [cpbd.cpbd(np.round(ndimage.gaussian_filter(picture, s)).astype(np.uint8)) for s in (0, 1, 3)]
+    assert scores[0] > 0.7 and scores[0] > scores[1] > scores[2]
     assert cpbd.cpbd(np.zeros((128, 128), np.uint8)) == 0  # no edge
 
 
