@@ -514,9 +514,9 @@ class Store:
             int(np.prod([self._index[f][row] for f in ("num_frames", "height", "width")])) * 3 for row in rows
         )
         if need > limit_bytes:
+            gigabytes = f"{need / 2**30:.1f} GiB, {limit_bytes / 2**30:.1f} GiB are allowed"
             raise StoreError(
-                f"{self.folder}: decoded frames take {need / 2**30:.1f} of {limit_bytes / 2**30:.1f} GiB allowed;"
-                " raise the limit or read from the records"
+                f"{self.folder}: its frames take {gigabytes}; raise the limit or read the records"
             )
         for row in rows:
             if row not in self._resident:

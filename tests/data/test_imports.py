@@ -1,0 +1,11 @@
+"""Loader workers import these modules: they must stay light."""
+
+import subprocess
+import sys
+
+MODULES = "clip view store media folder augment show".split()  # grain itself imports jax, so not the loader
+
+
+def test_no_jax():
+    code = f"import sys, {', '.join('talkbench.data.' + name for name in MODULES)}; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
