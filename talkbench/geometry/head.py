@@ -111,8 +111,14 @@ def head() -> HeadData:
             array = array.astype(np.int32)
         elif array.dtype == np.float16:
             array = array.astype(np.float32)
-        array.setflags(write=False)
         arrays[name] = array
+    # the file winds the mouth bag to be seen from outside, where nobody looks: turned round, its walls close the mouth
+    in_bag = (arrays["triangles"] >= parts["bag"].start).all(1) & (
+        arrays["triangles"] < parts["bag"].stop
+    ).all(1)
+    arrays["triangles"][in_bag] = arrays["triangles"][in_bag][:, ::-1]
+    for array in arrays.values():
+        array.setflags(write=False)
     return HeadData(parts=parts, **arrays)
 
 

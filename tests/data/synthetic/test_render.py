@@ -141,6 +141,21 @@ def test_no_holes_in_the_silhouette(plain_look):
         assert (face >= 0).all()
 
 
+@pytest.mark.parametrize("yaw", [-30, 0, 30])
+def test_an_open_mouth_shows_its_inside(plain_look, yaw):
+    """Between the inner lips there are teeth, tongue and bag, never skin or background."""
+    camera, ring = Camera(256, framing=1.5), head().rings_lips[3]
+    for shape in [np.zeros(60), *shapes(4)]:
+        vertices = moving(plain_look, shape=shape, expression={"jawOpen": 0.8}, pose=(yaw, 0, 0, 0, 0.5))
+        mask = draw(plain_look, vertices, camera, colour=False, material=True).material[0]
+        middle = camera.project(vertices[0, ring].mean(0))[:2]
+        for t in (0.2, 0.4, 0.6, 0.8):
+            upper, lower = camera.project(vertices[0, ring[[5, 15]]])[:, :2]
+            x, y = ((1 - t) * upper + t * lower).astype(int)
+            assert mask[y, x] in (module.MOUTH, module.TEETH)
+        assert mask[int(middle[1]), int(middle[0])] in (module.MOUTH, module.TEETH)
+
+
 def test_landmarks_are_where_dots_are_drawn(plain_look):
     """A tiny bright triangle on each of some landmarks, drawn alone, has its centre at the label."""
     camera, data = Camera(128), head()
