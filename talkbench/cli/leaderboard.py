@@ -149,13 +149,13 @@ def _show(args, tables: Path) -> int:
             kind = "" if row["kind"] == "method" else f" ({row['kind']})"
             values = ["-" if cell is None else number(cell["value"]) for cell in cells]
             lines.append([row["method"] + kind, ", ".join(row["driven_by"]) or "-", *values])
-        _print_table(table["title"], lines)
+        print_table(table["title"], lines)
         for note in warnings(table):
             print(f"note: {note}")
     return 0
 
 
-def _print_table(title: str, lines: list[list[str]]) -> None:
+def print_table(title: str, lines: list[list[str]]) -> None:
     """A rich table on a terminal, plain aligned columns elsewhere."""
     if sys.stdout.isatty():
         from rich.console import Console

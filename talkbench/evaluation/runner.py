@@ -207,7 +207,9 @@ def _png(picture: np.ndarray) -> np.ndarray:
 
 def reencoded(frames: np.ndarray) -> np.ndarray:
     """Frames uint8 (T, H, W, 3) after a round trip through PNG, as outputs are stored."""
-    return np.stack([cv2.cvtColor(cv2.imdecode(_png(f), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for f in frames])
+    return np.stack(
+        [cv2.cvtColor(cv2.imdecode(_png(f), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for f in frames]
+    )
 
 
 def _write_features(path: Path, real: np.ndarray, fake: np.ndarray) -> None:
