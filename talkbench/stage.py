@@ -1,7 +1,7 @@
 """Stage: the networks of a method that are optimised together, and how. The trainer knows nothing else of a method."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -22,7 +22,7 @@ class Stage:
             `outputs` is handed (without gradient) to the discriminator and to `sample`.
         discriminator_loss: `f(params, stats, outputs, batch, rng) -> (terms, new_stats)`, or None without a GAN.
         weights: {term: weight}.
-        frozen: variables of frozen teachers (any tree, possibly empty): an argument of the compiled step.
+        frozen: reads the variables of frozen teachers (any tree, possibly empty): an argument of the compiled step.
         sample: `f(generator_side, frozen, batch) -> images` float (N, columns, H, W, 3) in [0, 1], for sample grids.
     """
 
@@ -32,5 +32,5 @@ class Stage:
     generator_loss: Callable
     weights: dict[str, float]
     discriminator_loss: Callable | None = None
-    frozen: Any = field(default_factory=dict)
+    frozen: Callable[[], Any] = dict
     sample: Callable | None = None

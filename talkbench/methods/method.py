@@ -1,0 +1,50 @@
+"""Method: what evaluation, animation and training need of a talking-face method."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Driving:
+    """What drives a generated clip; a method uses only what its `driven_by` names.
+
+    Attributes:
+        frames: uint8 (T, H, W, 3) RGB at 25 frames/s, or None.
+        audio: float32 (640 T,), 16 kHz mono, or None.
+        pose: float32 (T, 6) as in `Clip.pose`, or None.
+    """
+
+    frames: np.ndarray | None = None
+    audio: np.ndarray | None = None
+    pose: np.ndarray | None = None
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        return len(self.frames) if self.frames is not None else len(self.audio) // 640
+
+
+@dataclass(frozen=True)
+class Method:
+    """A talking-face method.
+
+    Attributes:
+        name: as on the command line and in tables.
+        title: the paper's name for it.
+        paper: authors, venue, year, identifier.
+        driven_by: subset of ("video", "audio", "pose"): what it may see of the target.
+        stages: `stages(config) -> list[Stage]` in training order.
+        generator: `generator(config, variables) -> generate`, where `variables` is {stage name: generator side} and
+            `generate(source uint8 (H, W, 3), driving: Driving, **options) -> uint8 (T, H, W, 3)`.
+        options: {name: (default, help)} of `generate`'s options; the command line makes flags of them.
+    """
+
+    name: str
+    title: str
+    paper: str
+    driven_by: tuple[str, ...]
+    stages: Callable
+    generator: Callable
+    options: dict[str, tuple]

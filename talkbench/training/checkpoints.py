@@ -1,0 +1,111 @@
+"""Checkpoints of a run: Orbax, asynchronous and sharded, with the loader's position and what the run was made with."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+from jax.sharding import Mesh
+
+from talkbench.training import mesh as meshes
+
+
+class ResumeError(ValueError):
+    """A run folder that cannot be continued with these settings."""
+
+
+class Checkpoints:
+    """The checkpoints in one folder; use as a context manager, so that the last asynchronous save is finished.
+
+    Args:
+        folder: where they lie.
+        keep: how many of the newest are kept.
+    """
+
+    def __init__(self, folder: Path, keep: int):
+        folder = Path(folder).resolve()
+        if jax.process_index() == 0 and folder.is_dir():
+            for partial in folder.glob("*.orbax-checkpoint-tmp*"):  # left by a killed save; Orbax lets them lie
+                shutil.rmtree(partial, ignore_errors=True)
+        self._manager = ocp.CheckpointManager(
+            folder, options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def latest(self) -> int | None:
+        """Step of the newest whole checkpoint."""
+        return self._manager.latest_step()
+
+    def preempted(self, step: int) -> bool:
+        """Whether the cluster announced the end of this job (known with `jax.distributed` only)."""
+        return self._manager.reached_preemption(step)
+
+    def save(self, step: int, state: dict, batches: Any, meta: dict) -> None:
+        """Begin to save; returns before the files are written."""
+        if step == self.latest():
+            return
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state),
+                data=grain.checkpoint.CheckpointSave(batches),
+                meta=ocp.args.JsonSave(meta),
+            ),
+            force=True,
+        )
+
+    def restore(self, step: int, abstract: dict, batches: Any, mesh: Mesh, meta: dict) -> dict:
+        """The state at `step`, laid out over `mesh`; sets `batches` to where it stood.
+
+        Args:
+            abstract: the state's shapes (from `jax.eval_shape`).
+            meta: what this run would write; a different value of a key is refused by name, but for the topology
+                (`processes`, `workers`), where the loader is moved to the same batch instead.
+
+        Raises:
+            ResumeError: another config, method or stage.
+        """
+        saved = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+        for key in ("method", "stage", "dataset"):
+            if saved[key] != meta[key]:
+                raise ResumeError(f"the run was made with {key} {saved[key]!r}, not {meta[key]!r}; pass another --out")
+        differing = _differences(saved["config"], meta["config"])
+        if differing:
+            raise ResumeError(f"the run was made with another {', '.join(differing[:4])}; pass another --out to start anew")
+        target = jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=meshes.replicated(mesh)), abstract
+        )
+        parts = {"state": ocp.args.StandardRestore(target)}
+        same_topology = all(saved[key] == meta[key] for key in ("processes", "workers"))
+        if same_topology:
+            parts["data"] = grain.checkpoint.CheckpointRestore(batches)
+        state = self._manager.restore(step, args=ocp.args.Composite(**parts))["state"]
+        if not same_topology:
+            # The loader's state is tied to its processes and workers; the order of batches is not.
+            for _ in range(step):
+                next(batches)
+        return state
+
+
+# What may change between two sittings of one run without making it another run.
+FREE = ("train.steps", "train.checkpoint_every", "train.log_every", "train.sample_every", "train.keep", "data.workers")
+
+
+def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        name = f"{prefix}{key}"
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += _differences(a, b, name + ".")
+        elif a != b and name not in FREE:
+            found.append(f"{name} ({a}, now {b})")
+    return found

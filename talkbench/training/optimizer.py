@@ -1,0 +1,44 @@
+"""The optimiser that a config describes."""
+
+import optax
+from ml_collections import ConfigDict
+
+
+def learning_rate(config: ConfigDict, steps: int) -> optax.Schedule:
+    """The schedule by update count: linear warm-up, then `constant`, `cosine` to zero, or `steps` (factors at boundaries).
+
+    Args:
+        config: `learning_rate`, `warmup_steps`, `schedule`, `boundaries` (shares of `steps`), `factor`.
+        steps: length of the run in updates.
+    """
+    rate = config.learning_rate
+    warmup = min(config.warmup_steps, max(steps - 1, 0))
+    if config.schedule == "constant":
+        rest = optax.constant_schedule(rate)
+    elif config.schedule == "cosine":
+        rest = optax.cosine_decay_schedule(rate, max(steps - warmup, 1))
+    elif config.schedule == "steps":
+        rest = optax.piecewise_constant_schedule(rate, {int(steps * b) - warmup: config.factor for b in config.boundaries})
+    else:
+        raise ValueError(f"optimizer.schedule={config.schedule!r}: there are constant, cosine, steps")
+    if not warmup:
+        return rest
+    return optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), rest], [warmup])
+
+
+def make(config: ConfigDict, steps: int) -> optax.GradientTransformation:
+    """Adam (AdamW with `weight_decay`) after global-norm clipping (`clip_norm` > 0), over `accumulate` micro-batches.
+
+    `skip_nonfinite` > 0 leaves out that many updates in a row with a non-finite gradient before letting one through
+    (which the trainer's guard then reports).
+    """
+    parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    parts.append(
+        optax.adamw(learning_rate(config, steps), config.b1, config.b2, config.eps, weight_decay=config.weight_decay)
+    )
+    transform = optax.chain(*parts)
+    if config.skip_nonfinite:
+        transform = optax.apply_if_finite(transform, config.skip_nonfinite)
+    if config.accumulate > 1:
+        transform = optax.MultiSteps(transform, config.accumulate)
+    return transform
