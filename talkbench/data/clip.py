@@ -48,9 +48,13 @@ class Clip:
     def __post_init__(self):
         frames, count = self.frames, len(self.frames)
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or count == 0:
-            raise ClipError(f"{self.clip_id}: frames must be uint8 (T, H, W, 3) with T > 0, not {frames.dtype} {frames.shape}")
+            raise ClipError(
+                f"{self.clip_id}: frames must be uint8 (T, H, W, 3) with T > 0, not {frames.dtype} {frames.shape}"
+            )
         if self.audio.shape != (count * SAMPLES_PER_FRAME,):
-            raise ClipError(f"{self.clip_id}: {self.audio.shape} audio samples for {count} frames, expected {640 * count}")
+            raise ClipError(
+                f"{self.clip_id}: {self.audio.shape} audio samples for {count} frames, expected {640 * count}"
+            )
         if self.landmarks is not None and self.landmarks.shape != (count, 68, 3):
             raise ClipError(f"{self.clip_id}: landmarks {self.landmarks.shape}, expected ({count}, 68, 3)")
 

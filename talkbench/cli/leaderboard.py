@@ -1,0 +1,174 @@
+"""Build, check, accept and show leaderboard tables.
+
+build: the tables and the HTML page from result files, written beside them. check: fresh results against the committed
+table; exit 1 if something got worse. accept: commit the fresh table, with a reason. show: print a committed table.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ACTIONS = ("build", "check", "accept", "show")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `talkbench leaderboard`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("action", choices=ACTIONS)
+    parser.add_argument("--benchmark", help="one benchmark (default: every one that has results, or a table)")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="result files (default: results/BENCHMARK); needs --benchmark",
+    )
+    parser.add_argument(
+        "--tables", type=Path, metavar="DIR", help="committed tables (default: the leaderboards/ folder)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="build: where to write (default: the results folder)"
+    )
+    parser.add_argument(
+        "--add", type=Path, action="append", default=[], metavar="FILE", help="row of `score --row`"
+    )
+    parser.add_argument("--methods", metavar="A,B", help="check: these rows only")
+    parser.add_argument("--reason", default="", help="accept: what changed, and why it is right")
+    parser.add_argument("--json", action="store_true", help="check, show: print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0, or 1 where the check fails."""
+    if args.results and not args.benchmark:
+        raise ValueError("--results needs --benchmark: the folder holds one benchmark's results")
+    tables = args.tables or _committed_folder()
+    return {"build": _build, "check": _check, "accept": _accept, "show": _show}[args.action](args, tables)
+
+
+def _committed_folder() -> Path:
+    from talkbench.resources import folder
+
+    return folder("leaderboards")
+
+
+def _benchmarks(args, tables: Path, *, committed: bool) -> list[str]:
+    """The benchmarks meant: the one named, else those with a committed table, or with results."""
+    if args.benchmark:
+        return [args.benchmark]
+    from talkbench.evaluation.protocol import names
+    from talkbench.evaluation.results import default_folder
+
+    found = [n for n in names() if ((tables / f"{n}.json") if committed else default_folder(n)).exists()]
+    if not found:
+        where = f"committed table in {tables}" if committed else "results/BENCHMARK folder here"
+        raise ValueError(
+            f"there is no {where}; run `talkbench eval --all`, then `talkbench leaderboard accept`"
+        )
+    return found
+
+
+def _fresh(args, name: str, tables: Path):
+    """(protocol, fresh table, results folder) of a benchmark."""
+    from talkbench.evaluation.protocol import load
+    from talkbench.evaluation.results import default_folder, read_rows
+    from talkbench.leaderboard.tables import build, merged, read_external_row, sealed
+
+    protocol, results = load(name), args.results or default_folder(name)
+    table = build(protocol, read_rows(results), published=tables / "published.toml")
+    if args.add:
+        table = sealed(merged(table, [read_external_row(path, table) for path in args.add]))
+    return protocol, table, results
+
+
+def _build(args, tables: Path) -> int:
+    from talkbench.evaluation.results import write_atomically
+    from talkbench.leaderboard.html import page, strips
+    from talkbench.leaderboard.tables import warnings, write
+
+    for name in _benchmarks(args, tables, committed=False):
+        protocol, table, results = _fresh(args, name, tables)
+        out = args.out or results
+        written = write(table, out)
+        html = out / f"{name}.html"
+        write_atomically(html, page([table], {name: strips(results, table, protocol.gallery)}).encode())
+        for note in warnings(table):
+            print(f"note: {note}")
+        print(f"{name}: wrote {', '.join(str(path) for path in [*written, html])}")
+    return 0
+
+
+def _check(args, tables: Path) -> int:
+    from dataclasses import asdict
+
+    from talkbench.leaderboard.check import compare, passes, report
+    from talkbench.leaderboard.tables import read
+
+    code, answers = 0, {}
+    methods = None if args.methods is None else [name.strip() for name in args.methods.split(",")]
+    for name in _benchmarks(args, tables, committed=True):
+        protocol, table, _ = _fresh(args, name, tables)
+        changes = compare(table, read(tables / f"{name}.json"), protocol, methods=methods)
+        code = max(code, 0 if passes(changes) else 1)
+        answers[name] = {"passes": passes(changes), "changes": [asdict(change) for change in changes]}
+        if not args.json:
+            print(report(changes, name))
+    if args.json:
+        print(json.dumps(answers, indent=1))
+    return code
+
+
+def _accept(args, tables: Path) -> int:
+    from talkbench.leaderboard.check import accept, compare, report
+    from talkbench.leaderboard.tables import read, write
+
+    for name in _benchmarks(args, tables, committed=False):
+        protocol, table, _ = _fresh(args, name, tables)
+        path = tables / f"{name}.json"
+        committed = read(path) if path.exists() else None
+        accepted = accept(table, committed, args.reason)
+        if committed:
+            print(
+                report(compare(table, committed, protocol), name).split("\n  talkbench leaderboard accept")[0]
+            )
+        print(f"{name}: wrote {', '.join(str(p) for p in write(accepted, tables))}")
+    return 0
+
+
+def _show(args, tables: Path) -> int:
+    from talkbench.leaderboard.tables import heading, number, read, used, warnings
+
+    shown = [read(tables / f"{name}.json") for name in _benchmarks(args, tables, committed=True)]
+    if args.json:
+        print(json.dumps(shown, indent=1, ensure_ascii=False))
+        return 0
+    for table in shown:
+        keys = used(table)
+        lines = [["", "driven by", *(heading(table["metrics"][key]) for key in keys)]]
+        for row in table["rows"]:
+            cells = (row["metrics"].get(key) for key in keys)
+            kind = "" if row["kind"] == "method" else f" ({row['kind']})"
+            values = ["-" if cell is None else number(cell["value"]) for cell in cells]
+            lines.append([row["method"] + kind, ", ".join(row["driven_by"]) or "-", *values])
+        print_table(table["title"], lines)
+        for note in warnings(table):
+            print(f"note: {note}")
+    return 0
+
+
+def print_table(title: str, lines: list[list[str]]) -> None:
+    """A rich table on a terminal, plain aligned columns elsewhere."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        drawn = Table(title=title)
+        for i, name in enumerate(lines[0]):
+            drawn.add_column(name, justify="left" if i < 2 else "right")
+        for line in lines[1:]:
+            drawn.add_row(*line)
+        Console().print(drawn)
+        return
+    print(title)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())

@@ -1,0 +1,224 @@
+"""Evaluate candidates on a protocol, clip by clip: generate, encode, judge, measure, one file a clip.
+
+Nothing is held but the clip at hand. A clip whose file has the same provenance hash is passed over, so an
+interrupted run goes on where it stopped. A clip that fails is written down with its reason, and the rest goes on.
+"""
+
+import io
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from talkbench.data.clip import SAMPLES_PER_FRAME, Clip, ClipError
+from talkbench.evaluation.candidate import Candidate, allowed
+from talkbench.evaluation.measure import FRAMES_PER_CLIP, Footage, evenly_spaced, measure, set_features
+from talkbench.evaluation.protocol import Protocol
+from talkbench.evaluation.provenance import provenance, provenance_hash
+from talkbench.evaluation.results import file_name, read_json, row_folder, write_atomically, write_json
+from talkbench.metrics.registry import METRICS
+
+TASK = "reconstruction"
+STRIP_FRAMES = 8
+
+
+@dataclass
+class Report:
+    """What a run did: clips computed, passed over, and failed as (method, clip, reason)."""
+
+    computed: int = 0
+    skipped: int = 0
+    failed: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def run(
+    protocol: Protocol,
+    source,
+    candidates: Sequence[Candidate],
+    judges: dict,
+    results: Path,
+    *,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Report:
+    """Evaluate every candidate on every clip of the protocol.
+
+    Args:
+        source: data source (`clip_ids`, `clip(id)`, `manifest`, `name`): the protocol's set, split and size.
+        judges: {kind: judge or None}, see `measure`.
+        results: folder for the result files.
+        progress: told (clips done, clips in all, clip id) before each clip and once at the end.
+
+    Returns:
+        A report; a failed clip is no exception. Result files are complete when it returns.
+
+    Raises:
+        ValueError: two candidates of one name, or judges other than the protocol names.
+    """
+    names = [candidate.name for candidate in candidates]
+    if len(set(names)) != len(names):
+        raise ValueError(f"two candidates of one name among {', '.join(names)}; rows need names of their own")
+    _check_judges(protocol, judges)
+    results = Path(results)
+    ids = list(source.clip_ids)[: protocol.clips]
+    if not ids:
+        raise ValueError(f"{source.name}, split {protocol.split!r}, has no clips")
+    hashes = {c.name: _begin(protocol, source, judges, c, ids, results) for c in candidates}
+    report = Report()
+    for done, clip_id in enumerate(ids):
+        if progress:
+            progress(done, len(ids), clip_id)
+        pending = [c for c in candidates if not _is_done(_clip_file(results, c, clip_id), hashes[c.name])]
+        report.skipped += len(candidates) - len(pending)
+        if pending:
+            _evaluate_clip(protocol, source, pending, judges, results, clip_id, hashes, report)
+    if progress:
+        progress(len(ids), len(ids), "")
+    return report
+
+
+def _check_judges(protocol, judges):
+    for kind, judge in judges.items():
+        named = protocol.judges.get(kind)
+        if judge is not None and judge.name != named:
+            raise ValueError(
+                f"protocol {protocol.name!r} has {named or 'no judge'} for {kind}, not {judge.name}; "
+                "scores of another judge belong in another benchmark"
+            )
+
+
+def _clip_file(results, candidate, clip_id) -> Path:
+    return row_folder(results, candidate.name, TASK) / "clips" / f"{file_name(clip_id)}.json"
+
+
+def _begin(protocol, source, judges, candidate, ids, results) -> str:
+    record = provenance(protocol, source, judges, candidate)
+    key = provenance_hash(record)
+    about = {
+        "method": candidate.name,
+        "kind": candidate.kind,
+        "task": TASK,
+        "driven_by": list(candidate.driven_by),
+        "only": None if candidate.metrics is None else list(candidate.metrics),
+        "due": ids,
+        "provenance_hash": key,
+        "provenance": record,
+    }
+    write_json(row_folder(results, candidate.name, TASK) / "row.json", about)
+    return key
+
+
+def _is_done(path: Path, key: str) -> bool:
+    if not path.exists():
+        return False
+    try:
+        record = read_json(path)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and record.get("provenance_hash") == key and "error" not in record
+
+
+def _evaluate_clip(protocol, source, pending: Iterable[Candidate], judges, results, clip_id, hashes, report):
+    try:
+        clip = _cut(source.clip(clip_id), protocol.frames)
+        clip_error = None
+    except Exception as error:  # whatever a decoder throws is this clip's fault, not the run's
+        clip, clip_error = None, _line(error)
+    real = None if clip is None else Footage(clip.frames[1:], clip.audio[SAMPLES_PER_FRAME:])
+    for candidate in pending:
+        path = _clip_file(results, candidate, clip_id)
+        record = {"clip": clip_id, "method": candidate.name, "provenance_hash": hashes[candidate.name]}
+        try:
+            if clip is None:
+                raise ClipError(clip_error)
+            record |= _evaluate(protocol, clip, real, candidate, judges, path)
+            report.computed += 1
+        except Exception as error:
+            record |= {"error": _line(error), "due": None if clip is None else clip.num_frames - 1}
+            report.failed.append((candidate.name, clip_id, record["error"]))
+        write_json(path, record)
+
+
+def _cut(clip: Clip, frames: int | None) -> Clip:
+    if clip.num_frames < 2:
+        raise ClipError(f"{clip.clip_id}: one frame only; the first is the source and isn't scored")
+    if frames is None or clip.num_frames <= frames:
+        return clip
+    rows = ("frames", "landmarks", "pose", "expression")
+    cut = {name: None if getattr(clip, name) is None else getattr(clip, name)[:frames] for name in rows}
+    labels = {name: values[:frames] for name, values in clip.labels.items()}
+    return replace(clip, audio=clip.audio[: frames * SAMPLES_PER_FRAME], labels=labels, **cut)
+
+
+def _line(error: Exception) -> str:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+
+
+def _evaluate(protocol, clip: Clip, real: Footage, candidate: Candidate, judges, path: Path) -> dict:
+    started = time.perf_counter()
+    generated = np.asarray(candidate.generate(clip.frames[0], allowed(clip, candidate.driven_by)))
+    if generated.dtype != np.uint8 or generated.shape != clip.frames.shape:
+        raise ValueError(
+            f"{candidate.name} generated {generated.dtype} {generated.shape}; uint8 {clip.frames.shape} was asked for"
+        )
+    made = time.perf_counter()
+    frames = reencoded(generated[1:])
+    audio = clip.audio if candidate.audio is None else candidate.audio(clip)
+    fake = Footage(frames, audio[SAMPLES_PER_FRAME:])
+    keys = [key for key in protocol.metrics if candidate.metrics is None or key in candidate.metrics]
+    scores = measure(keys, real, fake, judges, protocol.options)
+    record = {
+        "identity": clip.identity,
+        "due": len(frames),
+        "size": list(frames.shape[1:3]),
+        "metrics": {
+            key: {"value": s.value, "scored": s.scored} for key, s in scores.items() if s.value is not None
+        },
+        "unavailable": {key: s.reason for key, s in scores.items() if s.value is None},
+    }
+    set_keys = [key for key in keys if METRICS[key].level == "set"]
+    if set_keys:
+        record["features"] = judges.get("features") is not None
+        if record["features"]:
+            per_clip = protocol.options.get(set_keys[0], {}).get("frames_per_clip", FRAMES_PER_CLIP)
+            features = set_features(real, fake, judges["features"], per_clip)
+            _write_features(path.with_suffix(".npz"), *features)
+        else:
+            record["unavailable"] |= dict.fromkeys(set_keys, "no features judge")
+    if clip.clip_id in protocol.gallery:
+        strip = path.parent.parent / "strips" / f"{file_name(clip.clip_id)}.png"
+        write_atomically(strip, _strip(frames))
+    record["seconds"] = {
+        "generate": round(made - started, 3),
+        "score": round(time.perf_counter() - made, 3),
+    }
+    return record
+
+
+def _png(picture: np.ndarray) -> np.ndarray:
+    done, code = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise RuntimeError("OpenCV could not write a PNG")
+    return code
+
+
+def reencoded(frames: np.ndarray) -> np.ndarray:
+    """Frames uint8 (T, H, W, 3) after a round trip through PNG, as outputs are stored."""
+    return np.stack(
+        [cv2.cvtColor(cv2.imdecode(_png(f), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for f in frames]
+    )
+
+
+def _write_features(path: Path, real: np.ndarray, fake: np.ndarray) -> None:
+    content = io.BytesIO()
+    np.savez(content, real=real, fake=fake)
+    write_atomically(path, content.getvalue())
+
+
+def _strip(frames: np.ndarray) -> bytes:
+    """PNG of a few evenly spaced frames side by side."""
+    row = np.concatenate(list(frames[evenly_spaced(len(frames), STRIP_FRAMES)]), axis=1)
+    return _png(row).tobytes()
