@@ -1,8 +1,8 @@
 """Read weight files without torch and without running anything that is in them.
 
 `read` gives a file's content as plain containers of numpy arrays; `state_dict` gives one network's flat
-`{key: array}`. The kind of a file is found from its first bytes, never from its name (`.pth`, `.pth.tar`, `.pkl`,
-`.model`, `.pt` all occur in public checkpoints).
+`{key: array}`. The kind of a file is found from its first bytes, never from its name (`.pth`, `.pth.tar`,
+`.pkl`, `.model`, `.pt` all occur in public checkpoints).
 """
 
 import json
@@ -41,13 +41,14 @@ def read(path: str | Path, entry: str | None = None) -> Any:
     """A weight file as plain dicts, lists and numpy arrays.
 
     Args:
-        path: torch zip archive, torch legacy file, plain pickle with numpy arrays, `.safetensors`, `.h5`, `.npz`.
-        entry: keys to follow from the top, joined by "/" (`"generator"`, `"model/net"`); only this part's tensors
-            are read from disk. None: everything.
+        path: torch zip archive, torch legacy file, plain pickle with numpy arrays, `.safetensors`, `.h5`,
+            `.npz`.
+        entry: keys to follow from the top, joined by "/" (`"generator"`, `"model/net"`); only this part's
+            tensors are read from disk. None: everything.
 
     Returns:
-        The content. bfloat16 becomes float32 (exactly); other types stay as they are. h5 and npz files give a flat
-        dict, h5 keys being `group/dataset`.
+        The content. bfloat16 becomes float32 (exactly); other types stay as they are. h5 and npz files give
+        a flat dict, h5 keys being `group/dataset`.
 
     Raises:
         WeightsFileError: a missing, damaged, unsafe or unknown file, or an entry that it does not have.
@@ -71,8 +72,8 @@ def read(path: str | Path, entry: str | None = None) -> Any:
 def state_dict(path: str | Path, entry: str | None = None) -> dict[str, np.ndarray]:
     """One network of a weight file as a flat `{key: array}`, keys as torch writes them.
 
-    A wrapping dict (`{"state_dict": ..., "epoch": ...}`) is opened, nested dicts are joined with ".", a `module.`
-    that all keys carry (DataParallel) is taken off, entries that are no arrays are left out.
+    A wrapping dict (`{"state_dict": ..., "epoch": ...}`) is opened, nested dicts are joined with ".", a
+    `module.` that all keys carry (DataParallel) is taken off, entries that are no arrays are left out.
 
     Args:
         path: as in `read`.
@@ -155,7 +156,7 @@ def _read_zip(path: Path, entry: str | None) -> Any:
         root = pickles[0][: -len("data.pkl")]
         if root + "constants.pkl" in names or any(name.startswith(root + "code/") for name in names):
             raise WeightsFileError(
-                f"{path}: a TorchScript archive, which is a program: load it in torch and save its state_dict()"
+                f"{path}: a TorchScript archive, a program: load it in torch and save its state_dict()"
             )
         order = "<"
         if root + "byteorder" in names:

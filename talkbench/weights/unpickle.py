@@ -1,9 +1,9 @@
 """A restricted unpickler: plain containers, numbers, strings, numpy arrays and descriptions of torch tensors.
 
-A pickle is a program. `pickle.Unpickler` runs it, but every callable it can name goes through `find_class`; here
-each permitted name leads to a function of this module and every other name is refused, so a file can neither
-import nor call anything. Tensors come back as `TensorRef`: where they lie in which storage. Their bytes are read by
-`readers`, which knows the container around the pickle.
+A pickle is a program. `pickle.Unpickler` runs it, but every callable it can name goes through `find_class`;
+here each permitted name leads to a function of this module and every other name is refused, so a file can
+neither import nor call anything. Tensors come back as `TensorRef`: where they lie in which storage. Their
+bytes are read by `readers`, which knows the container around the pickle.
 """
 
 import io
@@ -82,7 +82,7 @@ class _Sealed(type):
 
 
 class _Dict(dict, metaclass=_Sealed):
-    """OrderedDict, defaultdict, Namespace: a dict. Attributes given by a pickle are dropped or become items."""
+    """OrderedDict, defaultdict, Namespace: a dict. A pickle's attributes are dropped or become items."""
 
     __slots__ = ()
 
@@ -332,7 +332,7 @@ _UNFINISHED = object()
 
 
 def _plain(value, seen: dict[int, Any] | None = None, depth: int = 0):
-    """Containers as plain ones, numpy objects finished. One inside itself is refused, one met twice is shared."""
+    """Plain containers, numpy objects finished. A container inside itself is refused, one met twice is shared."""
     seen = {} if seen is None else seen
     if isinstance(value, _Array):
         return value.value

@@ -250,7 +250,7 @@ def test_torchscript_and_whole_modules(tmp_path):
         archive.writestr("net/data.pkl", pickle.dumps({}))
         archive.writestr("net/constants.pkl", pickle.dumps(()))
         archive.writestr("net/code/__torch__.py", "pass")
-    with pytest.raises(WeightsFileError, match="TorchScript archive, which is a program.*state_dict"):
+    with pytest.raises(WeightsFileError, match="TorchScript archive, a program.*state_dict"):
         read(tmp_path / "script.pt")
     (tmp_path / "module.pth").write_bytes(opcodes("torch.nn.modules.linear", "Linear", b")R"))
     with pytest.raises(WeightsFileError, match="whole module was pickled .*Linear.*state_dict"):
