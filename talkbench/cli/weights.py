@@ -15,7 +15,7 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "weights",
         help="list, fetch, import and verify published weights",
-        description="Published weights of the judges and methods. Nothing is downloaded unless you say fetch.",
+        description="Published weights of judges and methods. Nothing is downloaded unless you say fetch.",
     )
     parser.set_defaults(run=run)
     common = argparse.ArgumentParser(add_help=False)

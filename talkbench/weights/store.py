@@ -82,7 +82,7 @@ def records(folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
 
 
 def known_checksum(row: Published, folder: str | Path | None = None) -> str:
-    """The whole checksum where the registry has it, else the recorded one, else the registry's prefix or ""."""
+    """The registry's whole checksum, else the recorded one, else the registry's prefix or ""."""
     if len(row.sha256) == 64:
         return row.sha256
     return records(folder).get(row.file, {}).get("sha256") or row.sha256
@@ -180,7 +180,7 @@ def import_file(
 def _demand_checksum(row: Published, folder, accept_unverified: bool) -> None:
     if not known_checksum(row, folder) and not accept_unverified:
         raise WeightsRefused(
-            f"{row.name}: nobody published a checksum of {row.file}: add --accept-unverified to take it as it comes"
+            f"{row.name}: nobody published a checksum of {row.file}: --accept-unverified takes it as it comes"
         )
 
 
@@ -220,14 +220,14 @@ def _download(row: Published, part: Path, progress: Progress | None, attempts: i
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code != 429:
                 raise WeightsRefused(
-                    f"{row.name}: {row.url} answered {error.code} {error.reason}: get {row.file} elsewhere and run "
+                    f"{row.name}: {row.url} answered {error.code} {error.reason}: get it elsewhere, then "
                     f"talkbench weights import --name {row.name} FILE"
                 ) from None
             failure = f"{error.code} {error.reason}"
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             failure = str(getattr(error, "reason", error)) or type(error).__name__
     raise WeightsRefused(
-        f"{row.name}: download of {row.url} failed ({failure}): run the command again to go on where it stopped, "
+        f"{row.name}: download of {row.url} failed ({failure}): the same command goes on where it stopped, "
         f"or talkbench weights import --name {row.name} FILE"
     )
 

@@ -332,7 +332,7 @@ _UNFINISHED = object()
 
 
 def _plain(value, seen: dict[int, Any] | None = None, depth: int = 0):
-    """Plain containers, numpy objects finished. A container inside itself is refused, one met twice is shared."""
+    """Plain containers, numpy objects finished. One inside itself is refused, one met twice is shared."""
     seen = {} if seen is None else seen
     if isinstance(value, _Array):
         return value.value

@@ -14,7 +14,7 @@ SHA = hashlib.sha256(DATA).hexdigest()
 
 
 class Server:
-    """Serves DATA with ranges; `cut` closes each connection after so many bytes, `ranges` may be switched off."""
+    """Serves DATA with ranges; `cut` closes each connection after so many bytes."""
 
     def __init__(self):
         outer = self
@@ -42,7 +42,7 @@ class Server:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/w.pth"
 
 
@@ -80,7 +80,7 @@ def test_fetch_checks_and_records(server, tmp_path):
 
 def test_fetch_resumes(server, tmp_path):
     server.cut = 300_000
-    with pytest.raises(WeightsRefused, match="run the command again"):
+    with pytest.raises(WeightsRefused, match="same command goes on"):
         store.fetch("w", tmp_path, attempts=2)
     assert (tmp_path / "w.pth.part").stat().st_size == 600_000
     server.cut = None
