@@ -1,0 +1,331 @@
+"""Convolutions and linear layers with PyTorch's conventions, in the forms that are quick on a CPU.
+
+Arrays are channels last: x (N, *spatial, C), kernels (*window, in, out). One to three spatial axes.
+
+XLA's CPU backend has slow paths that an accelerator hasn't: direct 3-D convolutions (three to eight times
+slower than a sum of depth-shifted 2-D ones), gradients of `lhs_dilation` (transposed convolutions) and of
+`feature_group_count`. Each function therefore has two forms, and `form="auto"` chooses by the backend at
+trace time.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from talkbench.nn.spectral import spectral_normalize
+
+Form = Literal["auto", "direct", "cpu"]
+Padding = int | Sequence[int] | Sequence[tuple[int, int]]
+
+
+def _on_cpu(form: Form) -> bool:
+    return jax.default_backend() == "cpu" if form == "auto" else form == "cpu"
+
+
+def _each(value: int | Sequence[int], dims: int) -> tuple[int, ...]:
+    value = (value,) * dims if isinstance(value, int) else tuple(value)
+    if len(value) != dims:
+        raise ValueError(f"{value} should be one number or {dims}, one for each spatial axis")
+    return value
+
+
+def _pairs(padding: Padding, dims: int) -> tuple[tuple[int, int], ...]:
+    padding = (padding,) * dims if isinstance(padding, int) else tuple(padding)
+    if len(padding) != dims:
+        raise ValueError(f"padding {padding} should be one number or {dims}, one for each spatial axis")
+    return tuple((p, p) if isinstance(p, int) else (int(p[0]), int(p[1])) for p in padding)
+
+
+def _crop_or_pad(x: jax.Array, pairs: Sequence[tuple[int, int]]) -> jax.Array:
+    """Zero padding of the spatial axes where a negative number crops."""
+    config = [(0, 0, 0), *((low, high, 0) for low, high in pairs), (0, 0, 0)]
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), config)
+
+
+def conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    form: Form = "auto",
+) -> jax.Array:
+    """Cross-correlation with zero padding, as `torch.nn.functional.conv{1,2,3}d`.
+
+    Args:
+        x: (N, *spatial, I).
+        kernel: (*window, I // groups, O).
+        stride, dilation: one number, or one for each spatial axis.
+        padding: one number (both sides of every axis), one for each axis, or a (low, high) pair for each
+            axis.
+        form: "direct" is one XLA convolution, "cpu" the equivalent sums that are quick on a CPU.
+
+    Returns:
+        (N, *spatial', O).
+    """
+    dims = x.ndim - 2
+    if kernel.ndim != dims + 2:
+        raise ValueError(f"kernel of shape {kernel.shape} does not fit an input of shape {x.shape}")
+    window = kernel.shape[:-2]
+    stride, dilation, pairs = _each(stride, dims), _each(dilation, dims), _pairs(padding, dims)
+    if groups == 1 and set(window) == {1} and not any(map(any, pairs)):
+        strided = x[(slice(None), *(slice(None, None, s) for s in stride))]
+        return jnp.einsum("...i,io->...o", strided, kernel.reshape(kernel.shape[-2:]))
+    if _on_cpu(form):
+        if groups > 1:
+            return _grouped(x, kernel, stride, pairs, dilation, groups)
+        if dims == 3 and window[0] > 1 and stride[0] == 1:
+            return _depth_shifted(x, kernel, stride[1:], pairs, dilation)
+    return _direct(x, kernel, stride, pairs, dilation, groups)
+
+
+def _direct(x, kernel, stride, pairs, dilation, groups=1):
+    spatial = "DHW"[-(x.ndim - 2) :]
+    numbers = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
+    return jax.lax.conv_general_dilated(
+        x, kernel, stride, pairs, rhs_dilation=dilation, dimension_numbers=numbers, feature_group_count=groups
+    )
+
+
+def _depth_shifted(x, kernel, stride, pairs, dilation):
+    """A 3-D convolution (stride 1 in depth) as a sum over the kernel's depth of 2-D convolutions of all
+    slices.
+    """
+    x = _crop_or_pad(x, (pairs[0], (0, 0), (0, 0)))
+    depth = x.shape[1] - dilation[0] * (kernel.shape[0] - 1)
+    total = None
+    for i in range(kernel.shape[0]):
+        start = i * dilation[0]
+        slices = x[:, start : start + depth].reshape(-1, *x.shape[2:])
+        part = _direct(slices, kernel[i], stride, pairs[1:], dilation[1:])
+        total = part if total is None else total + part
+    return total.reshape(x.shape[0], depth, *total.shape[1:])
+
+
+def _grouped(x, kernel, stride, pairs, dilation, groups):
+    features = kernel.shape[-1]
+    if kernel.shape[-2] == 1 and features == groups:  # depthwise: shifted multiply-adds
+        x = _crop_or_pad(x, pairs)
+        window = kernel.shape[:-2]
+        sizes = [
+            (n - d * (k - 1) - 1) // s + 1
+            for n, k, s, d in zip(x.shape[1:-1], window, stride, dilation, strict=True)
+        ]
+        total = jnp.zeros((x.shape[0], *sizes, features), x.dtype)
+        for offset in np.ndindex(*window):
+            cut = [
+                slice(o * d, o * d + s * (n - 1) + 1, s)
+                for o, d, s, n in zip(offset, dilation, stride, sizes, strict=True)
+            ]
+            total = total + x[(slice(None), *cut)] * kernel[(*offset, 0)]
+        return total
+    parts = [
+        conv(part, weight, stride=stride, padding=pairs, dilation=dilation, form="cpu")
+        for part, weight in zip(jnp.split(x, groups, -1), jnp.split(kernel, groups, -1), strict=True)
+    ]
+    return jnp.concatenate(parts, -1)
+
+
+def conv_transpose(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    form: Form = "auto",
+) -> jax.Array:
+    """Transposed convolution, as `torch.nn.functional.conv_transpose{1,2,3}d` (no groups, no dilation).
+
+    Args:
+        x: (N, *spatial, I).
+        kernel: (*window, I, O), not flipped: PyTorch's (I, O, *window) with the window moved to the front.
+
+    Returns:
+        (N, *spatial', O) with spatial' = (n - 1) stride - 2 padding + window + output_padding.
+    """
+    dims = x.ndim - 2
+    window = kernel.shape[:-2]
+    stride, padding, extra = _each(stride, dims), _each(padding, dims), _each(output_padding, dims)
+    sizes = [
+        (n - 1) * s - 2 * p + k + e
+        for n, s, p, k, e in zip(x.shape[1:-1], stride, padding, window, extra, strict=True)
+    ]
+    if not _on_cpu(form):
+        pairs = [(k - 1 - p, k - 1 - p + e) for k, p, e in zip(window, padding, extra, strict=True)]
+        spatial = "DHW"[-dims:]
+        numbers = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
+        flipped = jnp.flip(kernel, range(dims))
+        return jax.lax.conv_general_dilated(
+            x, flipped, (1,) * dims, pairs, lhs_dilation=stride, dimension_numbers=numbers
+        )
+    # Output pixel stride * q + phase sees the taps of one residue class only: an ordinary convolution for
+    # each phase.
+    counts = [-(-n // s) for n, s in zip(sizes, stride, strict=True)]
+    phases = []
+    for phase in np.ndindex(*stride):
+        taps, pairs = [], []
+        for axis in range(dims):
+            first = (phase[axis] + padding[axis]) % stride[axis]
+            shift = (phase[axis] + padding[axis]) // stride[axis]
+            number = len(range(first, window[axis], stride[axis]))
+            taps.append(slice(first, None, stride[axis]))
+            pairs.append((number - 1 - shift, counts[axis] + shift - x.shape[1 + axis]))
+            if not number:  # stride larger than the window: this phase is never reached
+                break
+        else:
+            part = jnp.flip(kernel[tuple(taps)], range(dims))
+            phases.append(conv(_crop_or_pad(x, pairs), part, form="cpu"))
+            continue
+        phases.append(jnp.zeros((x.shape[0], *counts, kernel.shape[-1]), x.dtype))
+    y = jnp.stack(phases).reshape(*stride, x.shape[0], *counts, kernel.shape[-1])
+    order = [dims, *(axis for i in range(dims) for axis in (dims + 1 + i, i)), 2 * dims + 1]
+    y = y.transpose(order).reshape(x.shape[0], *(c * s for c, s in zip(counts, stride, strict=True)), -1)
+    return y[(slice(None), *(slice(n) for n in sizes))]
+
+
+def uniform_fan_in(fan_in: int) -> Callable:
+    """PyTorch's default initialisation of convolutions and linear layers: uniform in +-1 / sqrt(fan_in)."""
+    bound = 1.0 / np.sqrt(fan_in) if fan_in else 0.0
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Conv(nn.Module):
+    """Convolution layer over 1, 2 or 3 spatial axes; x (N, *spatial, I) -> (N, *spatial', features).
+
+    Parameters `kernel` (*window, I // groups, features) and `bias`; with `spectral` also the state `u`, `v`
+    (collection `batch_stats`), which takes one power iteration in every call with `train=True`, as PyTorch's
+    `spectral_norm` does.
+
+    Attributes:
+        window: kernel size for each spatial axis; its length is the number of axes.
+        padding_mode: "constant" (zeros), "reflect" or "edge", numpy's names.
+        kernel_init, bias_init: initialisers; None is PyTorch's default.
+        dtype: type of the computation (None: that of the input); parameters stay float32.
+    """
+
+    features: int
+    window: Sequence[int]
+    stride: int | Sequence[int] = 1
+    padding: Padding = 0
+    dilation: int | Sequence[int] = 1
+    groups: int = 1
+    use_bias: bool = True
+    spectral: bool = False
+    padding_mode: str = "constant"
+    kernel_init: Callable | None = None
+    bias_init: Callable | None = None
+    form: Form = "auto"
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        window = tuple(self.window)
+        if x.ndim != len(window) + 2:
+            raise ValueError(f"Conv with window {window} got an input of shape {x.shape}")
+        if x.shape[-1] % self.groups or self.features % self.groups:
+            raise ValueError(
+                f"{x.shape[-1]} -> {self.features} channels cannot be split into {self.groups} groups"
+            )
+        width = x.shape[-1] // self.groups
+        default = uniform_fan_in(width * int(np.prod(window)))
+        kernel = self.param("kernel", self.kernel_init or default, (*window, width, self.features))
+        if self.spectral:
+            kernel = spectral_normalize(self, kernel, train)
+        dtype = self.dtype or x.dtype
+        x, kernel = x.astype(dtype), kernel.astype(dtype)
+        padding = self.padding
+        if self.padding_mode != "constant":
+            x = jnp.pad(x, ((0, 0), *_pairs(padding, len(window)), (0, 0)), mode=self.padding_mode)
+            padding = 0
+        y = conv(
+            x,
+            kernel,
+            stride=self.stride,
+            padding=padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            form=self.form,
+        )
+        if self.use_bias:
+            y = y + self.param("bias", self.bias_init or default, (self.features,)).astype(dtype)
+        return y
+
+
+class ConvTranspose(nn.Module):
+    """Transposed convolution layer; parameters `transpose_kernel` (*window, I, features) and `bias`.
+
+    The parameter's own name tells converters that the published layout is (I, O, *window). See
+    `conv_transpose`.
+    """
+
+    features: int
+    window: Sequence[int]
+    stride: int | Sequence[int] = 1
+    padding: int | Sequence[int] = 0
+    output_padding: int | Sequence[int] = 0
+    use_bias: bool = True
+    spectral: bool = False
+    kernel_init: Callable | None = None
+    bias_init: Callable | None = None
+    form: Form = "auto"
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        window = tuple(self.window)
+        default = uniform_fan_in(
+            self.features * int(np.prod(window))
+        )  # PyTorch counts the second axis, here O
+        kernel = self.param(
+            "transpose_kernel", self.kernel_init or default, (*window, x.shape[-1], self.features)
+        )
+        if self.spectral:
+            kernel = spectral_normalize(self, kernel, train)
+        dtype = self.dtype or x.dtype
+        y = conv_transpose(
+            x.astype(dtype),
+            kernel.astype(dtype),
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            form=self.form,
+        )
+        if self.use_bias:
+            y = y + self.param("bias", self.bias_init or default, (self.features,)).astype(dtype)
+        return y
+
+
+class Linear(nn.Module):
+    """Linear layer, (..., I) -> (..., features), with PyTorch's default initialisation and optional spectral
+    norm.
+    """
+
+    features: int
+    use_bias: bool = True
+    spectral: bool = False
+    kernel_init: Callable | None = None
+    bias_init: Callable | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        default = uniform_fan_in(x.shape[-1])
+        kernel = self.param("kernel", self.kernel_init or default, (x.shape[-1], self.features))
+        if self.spectral:
+            kernel = spectral_normalize(self, kernel, train)
+        dtype = self.dtype or x.dtype
+        y = x.astype(dtype) @ kernel.astype(dtype)
+        if self.use_bias:
+            y = y + self.param("bias", self.bias_init or default, (self.features,)).astype(dtype)
+        return y
