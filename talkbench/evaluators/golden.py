@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from talkbench.data.mfcc import mfcc
-from talkbench.evaluators import inception, lpips, syncnet
+from talkbench.evaluators import arcface, fan, inception, lpips, s3fd, syncnet
 from talkbench.metrics import sync
 
 
@@ -120,6 +120,92 @@ def _syncnet_clip(case, weights):
     }
 
 
+# FAN
+
+
+def _fan(case, weights):
+    variables = fan.convert(_only(case, weights))
+    maps = _jit(fan.FAN().apply, variables, _last(case.inputs()["x"]))
+    return {f"hm{i}": _first(value) for i, value in enumerate(maps)}
+
+
+def _fan_depth(case, weights):
+    variables = fan.convert_depth(_only(case, weights))
+    return {"z": _jit(fan.ResNetDepth().apply, variables, _last(case.inputs()["x"]))}
+
+
+def _fan_decode(case, weights):
+    inputs = case.inputs()
+    points, scores = fan.peaks(np.moveaxis(inputs["heatmaps"], 1, -1))
+    side = inputs["heatmaps"].shape[-1]
+    image = np.trunc(fan.to_image(points, inputs["center"], float(inputs["scale"]), side))
+    return {"preds": points, "preds_image": image, "scores": scores}
+
+
+def _fan_crop(case, weights):
+    inputs = case.inputs()
+    centre, scale = fan.box_frame(inputs["box"])
+    return {"center": centre, "scale": scale, "crop": fan.crop(inputs["image"], centre, scale)}
+
+
+def _fan_image(case, weights):
+    inputs, flat = case.inputs(), "depth" not in case.outputs
+    variables = fan.convert(weights.pop("fan4"))
+    depth = None if flat else fan.convert_depth(weights.pop("fan_depth"))
+    options = {"flip": True, "batch": 1}
+    image, box = inputs["image"], inputs["box"]
+    points, scores = fan.landmarks(variables, image[None], box[None], depth_variables=depth, **options)
+    maps = fan.heatmaps(variables, fan.crop(image, *fan.box_frame(box))[None], options["flip"])
+    maps = np.asarray(maps)[0].reshape(-1, fan.POINTS)
+    best = np.sort(maps, 0)[-2:]
+    out = {"landmarks": points[0], "scores": scores[0], "margin": (best[1] - best[0]) / maps.std()}
+    return out if flat else {**out, "depth": points[0, :, 2]}
+
+
+# S3FD
+
+
+def _s3fd(case, weights):
+    variables, images = s3fd.convert(_only(case, weights), "fan"), _last(case.inputs()["image"])
+    out = {}
+    for i, (scores, boxes) in enumerate(s3fd.levels(variables, images, "fan"), 1):
+        out |= {f"cls{i}": _first(scores), f"reg{i}": _first(boxes)}
+    return out
+
+
+def _s3fd_decode(case, weights):
+    inputs = case.inputs()
+    levels = [tuple(np.moveaxis(inputs[f"{kind}{i}"][0], 0, -1) for kind in ("cls", "reg")) for i in range(6)]
+    boxes = s3fd.candidates_fan(levels)
+    keep = s3fd.suppress(boxes[:, :4], boxes[:, 4], 0.3, pixels=1.0)
+    best = boxes[keep]
+    return {"candidates": boxes, "keep": keep, "final": best[best[:, 4] > 0.5]}
+
+
+def _s3fd_syncnet(case, weights):
+    variables = s3fd.convert(_only(case, weights), "syncnet")
+    images = _last(case.inputs()["image"])
+    planes = images.astype(jnp.float32) - s3fd.MEAN_BGR  # this case subtracts the mean from the planes as given
+    levels = _jit(s3fd.S3FD("syncnet").apply, variables, planes)
+    offsets, scores = s3fd.flatten_syncnet([(a[0], b[0]) for a, b in levels])
+    priors = s3fd.priors_syncnet([a.shape[1:3] for a, _ in levels], *images.shape[1:3])
+    return {"loc": offsets[None], "conf": scores[None], "priors": priors}
+
+
+def _s3fd_syncnet_detect(case, weights):
+    inputs = case.inputs()
+    return {"rows": s3fd.candidates_syncnet(inputs["loc"][0], inputs["conf"][0], inputs["priors"])}
+
+
+# ArcFace
+
+
+def _arcface(case, weights):
+    variables = arcface.convert(_only(case, weights))
+    embedding, body = _jit(arcface.IRSE50().apply, variables, _last(case.inputs()["x"]))
+    return {"embedding": embedding, "body": _first(body)}
+
+
 CASES: Mapping[str, Callable] = {
     "fid_inception": _fid,
     "fid_inception_299": _fid_299,
@@ -133,4 +219,15 @@ CASES: Mapping[str, Callable] = {
     "syncnet_towers": _syncnet_towers,
     "syncnet_e2e_vshift10": _syncnet_clip,
     "syncnet_e2e_vshift15": _syncnet_clip,
+    "fan4": _fan,
+    "fan_depth": _fan_depth,
+    "fan_decode": _fan_decode,
+    "fan_crop": _fan_crop,
+    "fan_2d_e2e": _fan_image,
+    "fan_3d_e2e": _fan_image,
+    "s3fd": _s3fd,
+    "s3fd_decode": _s3fd_decode,
+    "s3fd_syncnet": _s3fd_syncnet,
+    "s3fd_syncnet_detect": _s3fd_syncnet_detect,
+    "arcface_irse50": _arcface,
 }
