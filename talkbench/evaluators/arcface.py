@@ -1,7 +1,7 @@
 """ArcFace with the IR-SE50 backbone (Deng et al. 2019): identity embeddings for CSIM.
 
-The publisher trained on images whose planes were blue, green, red. `embed` takes RGB and turns it round by default;
-the order is part of the metric's version.
+The publisher trained on images whose planes were blue, green, red. `embed` takes RGB and turns it round by
+default; the order is part of the metric's version.
 """
 
 from collections.abc import Mapping
@@ -94,7 +94,9 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
 
 
 def similarity(points: np.ndarray, target: np.ndarray = TEMPLATE) -> np.ndarray:
-    """The least-squares rotation, scale and shift (2, 3) from points (n, 2) to target (n, 2), without reflection."""
+    """The least-squares rotation, scale and shift (2, 3) from points (n, 2) to target (n, 2), without
+    reflection.
+    """
     points, target = np.asarray(points, np.float64), np.asarray(target, np.float64)
     p, q = points - points.mean(0), target - target.mean(0)
     spread = (p**2).sum()

@@ -1,8 +1,8 @@
 """FAN, the face alignment network (Bulat and Tzimiropoulos 2017): 68 landmarks, 2-D or 3-D.
 
-2DFAN-4 and 3DFAN-4 are one architecture with different weights; 3-D points get their depth from a ResNet-152 that sees
-the crop and drawn landmarks. The published landmarks are whole pixels. `subpixel=True` leaves the rounding out; its
-points follow this project's convention (pixel centres at +0.5) and are another metric.
+2DFAN-4 and 3DFAN-4 are one architecture with different weights; 3-D points get their depth from a ResNet-152
+that sees the crop and drawn landmarks. The published landmarks are whole pixels. `subpixel=True` leaves the
+rounding out; its points follow this project's convention (pixel centres at +0.5) and are another metric.
 """
 
 from collections.abc import Mapping
@@ -91,7 +91,7 @@ class HourGlass(nn.Module):
 
 
 class FAN(nn.Module):
-    """Crops (N, 256, 256, 3) RGB in [0, 1] -> heatmaps of every stage [(N, 64, 64, 68)]; the last is the answer."""
+    """Crops (N, 256, 256, 3) RGB in [0, 1] -> heatmaps [(N, 64, 64, 68)] of every stage; the last one counts."""
 
     stages: int = STAGES
     features: int = 256
@@ -166,7 +166,9 @@ def crop(image: np.ndarray, centre: np.ndarray, scale: float) -> np.ndarray:
     (left, top), (right, bottom) = _corner(1, centre, scale), _corner(CROP, centre, scale)
     x1, x2, y1, y2 = max(left, 0), min(right, width), max(top, 0), min(bottom, height)
     if x1 >= x2 or y1 >= y2:
-        raise CropError(f"face crop {left}..{right} x {top}..{bottom} is outside the image of {width} x {height}")
+        raise CropError(
+            f"face crop {left}..{right} x {top}..{bottom} is outside the image of {width} x {height}"
+        )
     canvas = np.zeros((bottom - top, right - left, image.shape[2]), np.uint8)
     canvas[y1 - top : y2 - top, x1 - left : x2 - left] = image[y1:y2, x1:x2]
     return cv2.resize(canvas, (CROP, CROP), interpolation=cv2.INTER_LINEAR)
@@ -179,8 +181,8 @@ def peaks(heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         heatmaps: (N, H, W, P).
 
     Returns:
-        points (N, P, 2) float32 x, y in heatmap pixels (centres at +0.5), moved by a quarter pixel towards the larger
-        neighbour unless they lie on the border; the maxima (N, P).
+        points (N, P, 2) float32 x, y in heatmap pixels (centres at +0.5), moved by a quarter pixel towards
+        the larger neighbour unless they lie on the border; the maxima (N, P).
     """
     number, height, width, count = heatmaps.shape
     flat = heatmaps.reshape(number, height * width, count)
@@ -233,7 +235,9 @@ def _patch() -> np.ndarray:
 
 @partial(jax.jit, static_argnames="flip")
 def heatmaps(variables, crops: jax.Array, flip: bool = False) -> jax.Array:
-    """Last heatmaps (N, 64, 64, 68) of uint8 crops (N, 256, 256, 3); with `flip` plus those of the mirror image."""
+    """Last heatmaps (N, 64, 64, 68) of uint8 crops (N, 256, 256, 3); with `flip` plus those of the mirror
+    image.
+    """
     x = crops.astype(jnp.float32) / 255
     if not flip:
         return FAN().apply(variables, x)[-1]
@@ -262,7 +266,8 @@ def landmarks(
     Args:
         variables: of `read_weights`: 2DFAN-4, or 3DFAN-4 with `depth_variables`.
         frames: (T, H, W, 3) uint8 RGB.
-        boxes: (T, >= 4) face boxes x1, y1, x2, y2 in pixels (`s3fd.detect`); a row with NaN is a frame without face.
+        boxes: (T, >= 4) face boxes x1, y1, x2, y2 in pixels (`s3fd.detect`); a row with NaN is a frame
+            without face.
         depth_variables: of `read_depth_weights` for 3-D points, else None.
         flip: add the mirror image's answer (the published default; AKD is measured without).
         subpixel: don't round to whole pixels.
@@ -272,8 +277,8 @@ def landmarks(
         points (T, 68, 2 or 3) float32 in pixels, scores (T, 68); NaN where there is no face.
     """
     size = 2 if depth_variables is None else 3
-    points, scores = np.full((len(frames), POINTS, size), np.nan, np.float32), np.zeros((len(frames), POINTS), np.float32)
-    scores[:] = np.nan
+    points = np.full((len(frames), POINTS, size), np.nan, np.float32)
+    scores = np.full((len(frames), POINTS), np.nan, np.float32)
     found = []
     for t in range(len(frames)):
         if not np.isnan(boxes[t]).any():

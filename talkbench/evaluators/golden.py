@@ -1,6 +1,7 @@
 """Golden cases of the published judges (`evalnets.npz`): {case: function(case, weights) -> {key: array}}.
 
-Inputs and outputs have the published layout (channels first); everything else is read from the file's manifest.
+Inputs and outputs have the published layout (channels first); everything else is read from the file's
+manifest.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,7 +59,8 @@ def _fid_tf1(case, weights):
 
 def _resize(function: Callable) -> Callable:
     def run(case, weights):
-        return {"y": _first(_jit(lambda x: function(x.astype(jnp.float32), (299, 299)), _last(case.inputs()["x"])))}
+        x = _last(case.inputs()["x"]).astype(jnp.float32)
+        return {"y": _first(_jit(lambda x: function(x, (299, 299)), x))}
 
     return run
 
@@ -158,7 +160,7 @@ def _fan_image(case, weights):
     maps = fan.heatmaps(variables, fan.crop(image, *fan.box_frame(box))[None], options["flip"])
     maps = np.asarray(maps)[0].reshape(-1, fan.POINTS)
     best = np.sort(maps, 0)[-2:]
-    out = {"landmarks": points[0], "scores": scores[0], "margin": (best[1] - best[0]) / maps.std()}
+    out = {"landmarks": points[0], "scores": scores[0], "margin": (best[1] - best[0]) / maps.std(0)}
     return out if flat else {**out, "depth": points[0, :, 2]}
 
 
@@ -185,7 +187,7 @@ def _s3fd_decode(case, weights):
 def _s3fd_syncnet(case, weights):
     variables = s3fd.convert(_only(case, weights), "syncnet")
     images = _last(case.inputs()["image"])
-    planes = images.astype(jnp.float32) - s3fd.MEAN_BGR  # this case subtracts the mean from the planes as given
+    planes = images.astype(jnp.float32) - s3fd.MEAN_BGR  # from the planes as given, unlike `s3fd.levels`
     levels = _jit(s3fd.S3FD("syncnet").apply, variables, planes)
     offsets, scores = s3fd.flatten_syncnet([(a[0], b[0]) for a, b in levels])
     priors = s3fd.priors_syncnet([a.shape[1:3] for a, _ in levels], *images.shape[1:3])

@@ -1,8 +1,8 @@
 """Inception V3 with the weights of TensorFlow's 2015 archive: features of FID and KID (Heusel et al. 2017).
 
-The network differs from torchvision's: average pools leave padding out of the count, the last block's pool branch
-takes the maximum, there is no auxiliary head, and `fc` has 1008 rows. Three published ways lead from a uint8 image
-to its 299 x 299 input; they give different numbers, so each is a metric of its own (`PREPARE`).
+The network differs from torchvision's: average pools leave padding out of the count, the last block's pool
+branch takes the maximum, there is no auxiliary head, and `fc` has 1008 rows. Three published ways lead from a
+uint8 image to its 299 x 299 input; they give different numbers, so each is a metric of its own (`PREPARE`).
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def _average(x: jax.Array) -> jax.Array:
 
 
 def _branch(x: jax.Array, layers) -> jax.Array:
-    """Convolutions one after another; each a tuple (name, features, (height, width)[, stride]), "same" at stride 1."""
+    """Convolutions (name, features, window[, stride]) one after another, padded to the same size at stride 1."""
     for name, features, window, *stride in layers:
         padding = (0, 0) if stride else (window[0] // 2, window[1] // 2)
         x = BasicConv(features, window, *stride, padding=padding, name=name)(x)
@@ -167,7 +167,8 @@ class Inception(nn.Module):
     """Feature maps and logits of images (N, 299, 299, 3) in [-1, 1] (other sizes from 75 on work too).
 
     Returns:
-        {"block0": (N, 73, 73, 64), "block1": (N, 35, 35, 192), "block2": (N, 17, 17, 768), "pool3": (N, 2048),
+        {"block0": (N, 73, 73, 64), "block1": (N, 35, 35, 192), "block2": (N, 17, 17, 768), "pool3": (N,
+        2048),
         "logits_unbiased": (N, 1008), logits without the bias}. What isn't used costs nothing under `jit`.
     """
 
@@ -201,7 +202,9 @@ class Inception(nn.Module):
 
 
 def resize_tf1(x: jax.Array, size: Sequence[int] = (SIZE, SIZE)) -> jax.Array:
-    """TensorFlow 1's bilinear resize of (N, H, W, C): source position = index * old / new, no half-pixel offset."""
+    """TensorFlow 1's bilinear resize of (N, H, W, C): source position = index * old / new, no half-pixel
+    offset.
+    """
     for axis, (old, new) in enumerate(zip(x.shape[1:-1], size, strict=True), 1):
         position = np.arange(new) * np.float32(old / new)
         low = np.floor(position).astype(np.int64)
@@ -224,7 +227,9 @@ def _bicubic_matrix(old: int, new: int) -> np.ndarray:
 
 
 def resize_clean(x: jax.Array, size: Sequence[int] = (SIZE, SIZE)) -> jax.Array:
-    """Clean-FID's resize of (N, H, W, C) in [0, 255]: Pillow's antialiased bicubic on floats, clipped, not rounded."""
+    """Clean-FID's resize of (N, H, W, C) in [0, 255]: Pillow's antialiased bicubic on floats, clipped, not
+    rounded.
+    """
     for axis, (old, new) in enumerate(zip(x.shape[1:-1], size, strict=True), 1):
         if old != new:
             matrix = jnp.asarray(_bicubic_matrix(old, new))
@@ -254,8 +259,8 @@ def features(variables, images: jax.Array, variant: str = "fid") -> jax.Array:
     Args:
         variables: of `read_weights` or `convert`.
         images: (N, H, W, 3) uint8 RGB, any size.
-        variant: "fid" (pytorch-fid: bilinear without antialiasing), "fid_clean" (Clean-FID: antialiased bicubic) or
-            "fid_tf1" (torch-fidelity: TensorFlow 1's bilinear).
+        variant: "fid" (pytorch-fid: bilinear without antialiasing), "fid_clean" (Clean-FID: antialiased
+            bicubic) or "fid_tf1" (torch-fidelity: TensorFlow 1's bilinear).
 
     Returns:
         (N, 2048) float32. Pure, to be jitted with `variant` static.

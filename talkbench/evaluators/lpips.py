@@ -1,11 +1,11 @@
 """LPIPS v0.1 (Zhang et al. 2018): learned perceptual distance, with the VGG-16 and the AlexNet trunk.
 
-The parameter tree of the VGG form is lpips-j's (`vgg/convB_L/{kernel,bias}`, `lins_I/layer/kernel`), so either
-package's parameters go into the other; `AlexNet` has `alex/convL`. Weights come from torchvision's trunk and the
-publisher's linear layers, or from lpips-j's two h5 files. Nothing is downloaded here.
+The parameter tree of the VGG form is lpips-j's (`vgg/convB_L/{kernel,bias}`, `lins_I/layer/kernel`), so
+either package's parameters go into the other; `AlexNet` has `alex/convL`. Weights come from torchvision's
+trunk and the publisher's linear layers, or from lpips-j's two h5 files. Nothing is downloaded here.
 
-The network takes images in [-1, 1]. Feeding [0, 1] is the field's most repeated mistake, so `distance`, what metrics
-call, takes uint8 images and nothing else.
+The network takes images in [-1, 1]. Feeding [0, 1] is the field's most repeated mistake, so `distance`, what
+metrics call, takes uint8 images and nothing else.
 """
 
 from collections.abc import Mapping
@@ -113,7 +113,8 @@ class LPIPS(nn.Module):
     def __call__(self, a: jax.Array, b: jax.Array, layers: bool = False) -> jax.Array:
         trunk = getattr(self, self.net)
         count = len(a)
-        images = (jnp.concatenate([a, b]) + 1) / 2  # the published scaling layer is this normalisation in [-1, 1]
+        # the published scaling layer is ImageNet's normalisation, written for [-1, 1]
+        images = (jnp.concatenate([a, b]) + 1) / 2
         terms = []
         for features, lin in zip(trunk((images - IMAGENET_MEAN) / IMAGENET_STD), self.lins, strict=True):
             norm = jnp.sqrt(jnp.square(features).sum(-1, keepdims=True) + _tiny(features))
@@ -141,7 +142,9 @@ def distance(variables, a: jax.Array, b: jax.Array, net: str = "vgg") -> jax.Arr
         (N,) float32, lower is closer. Pure, to be jitted with `net` static.
     """
     if a.dtype != jnp.uint8 or b.dtype != jnp.uint8 or a.shape != b.shape:
-        raise ValueError(f"LPIPS compares uint8 images of one size, not {a.dtype} {a.shape} and {b.dtype} {b.shape}")
+        raise ValueError(
+            f"LPIPS compares uint8 images of one size, not {a.dtype} {a.shape} and {b.dtype} {b.shape}"
+        )
     a, b = (x.astype(jnp.float32) / 127.5 - 1 for x in (a, b))
     return LPIPS(net).apply(variables, a, b)
 
@@ -152,18 +155,24 @@ def abstract(net: str = "vgg") -> dict:
 
 
 def _rules(net: str) -> torch_layout.Rules:
-    trunk = [(rf"features\.{layer[1]}\.", f"{net}.{layer[0]}.") for layer in _LAYERS[net] if isinstance(layer, tuple)]
+    trunk = [
+        (rf"features\.{layer[1]}\.", f"{net}.{layer[0]}.")
+        for layer in _LAYERS[net]
+        if isinstance(layer, tuple)
+    ]
     return [*((rf"^{old}", new) for old, new in trunk), (r"^lin(\d)\.model\.1\.", r"lins_\1.layer.")]
 
 
 def convert(published: Mapping[str, np.ndarray], net: str = "vgg") -> dict:
-    """Variables from `features.N.*` (torchvision's trunk) and `linI.model.1.weight` (the publisher's) in one dict."""
+    """Variables from `features.N.*` (torchvision's trunk) and `linI.model.1.weight` (the publisher's)."""
     ignore = (r"classifier\..*", r"scaling_layer\..*")
     return torch_layout.convert(published, abstract(net), _rules(net), ignore, f"LPIPS ({net})")
 
 
 def read_weights(trunk: str | Path, lins: str | Path, net: str = "vgg") -> dict:
-    """Variables from torchvision's file (registry `vgg16`, `alexnet`) and the publisher's (`lpips-vgg`, `lpips-alex`)."""
+    """Variables from torchvision's file (registry `vgg16`, `alexnet`) and the publisher's (`lpips-vgg`,
+    `lpips-alex`).
+    """
     return convert({**_features(trunk), **state_dict(lins)}, net)
 
 
@@ -180,12 +189,16 @@ def read_lpips_j(trunk: str | Path, lins: str | Path) -> dict:
     wanted, found = (_shapes(t) for t in (abstract("vgg"), tree))
     if wanted != found:
         wrong = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
-        raise WeightsFileError(f"{trunk}, {lins}: not lpips-j's files: {', '.join(wrong[:3])} missing or misshaped")
+        raise WeightsFileError(
+            f"{trunk}, {lins}: not lpips-j's files: {', '.join(wrong[:3])} missing or misshaped"
+        )
     return tree
 
 
 def _shapes(tree) -> dict[str, tuple[int, ...]]:
-    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    return {
+        jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
 
 
 def _features(path: str | Path) -> dict[str, np.ndarray]:
@@ -210,7 +223,7 @@ def read_alexnet(path: str | Path) -> dict:
 def read_lins(path: str | Path) -> dict:
     """The linear layers alone, from the publisher's file."""
     published = state_dict(path)
-    width = int(np.prod(published["lin1.model.1.weight"].shape)) if "lin1.model.1.weight" in published else 128
-    net = "alex" if width == 192 else "vgg"
+    second = published.get("lin1.model.1.weight")
+    net = "alex" if second is not None and second.size == 192 else "vgg"
     shapes = {"params": {k: v for k, v in abstract(net)["params"].items() if k != net}}
     return torch_layout.convert(published, shapes, _rules(net), name="LPIPS linear layers")

@@ -1,9 +1,10 @@
 """S3FD face detector (Zhang et al. 2017), in the two ports that published metrics look through.
 
-`"fan"` is face-alignment's, whose boxes FAN's crops are made for; `"syncnet"` is the SyncNet pipeline's. Their files
-have different keys, and the networks differ: fc6 is dilated in one only (so the coarse maps of the other are four
-cells larger), a pool rounds up in one only, priors sit half a cell apart, and non-maximum suppression counts pixels
-in one only.
+`"fan"` is face-alignment's, whose boxes FAN's crops are made for; `"syncnet"` is the SyncNet pipeline's.
+Their
+files have different keys, and the networks differ: fc6 is dilated in one only (so the coarse maps of the other
+are four cells larger), a pool rounds up in one only, priors sit half a cell apart, and non-maximum suppression
+counts pixels in one only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ class L2Norm(nn.Module):
 
 
 class S3FD(nn.Module):
-    """(N, H, W, 3), mean subtracted -> for each of six levels (scores (N, h, w, 2) before softmax, boxes (N, h, w, 4)).
+    """(N, H, W, 3), mean subtracted -> six levels of scores (N, h, w, 2) before softmax and boxes (N, h, w, 4).
 
     Scores are (background, face); on the first level the background is the largest of three.
     """
@@ -84,10 +85,13 @@ class S3FD(nn.Module):
 def _overlaps(boxes: np.ndarray, box: np.ndarray, pixels: float) -> np.ndarray:
     low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:4], box[2:4])
     shared = np.maximum(high - low + pixels, 0).prod(1)
-    return shared / ((boxes[:, 2:4] - boxes[:, :2] + pixels).prod(1) + (box[2:4] - box[:2] + pixels).prod() - shared)
+    areas = (boxes[:, 2:4] - boxes[:, :2] + pixels).prod(1), (box[2:4] - box[:2] + pixels).prod()
+    return shared / (areas[0] + areas[1] - shared)
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, overlap: float, *, pixels: float = 0.0, most: int = 0) -> np.ndarray:
+def suppress(
+    boxes: np.ndarray, scores: np.ndarray, overlap: float, *, pixels: float = 0.0, most: int = 0
+) -> np.ndarray:
     """Non-maximum suppression.
 
     Args:
@@ -133,7 +137,9 @@ def candidates_fan(levels: Sequence[tuple[np.ndarray, np.ndarray]], least: float
         face = _softmax(scores)[..., 1]
         y, x = np.nonzero(face > least)
         side = np.full(len(x), 4 * stride)
-        priors = np.stack([stride / 2 + x * stride, stride / 2 + y * stride, side, side], 1).astype(np.float32)
+        priors = np.stack([stride / 2 + x * stride, stride / 2 + y * stride, side, side], 1).astype(
+            np.float32
+        )
         rows.append(np.concatenate([_decode(offsets[y, x], priors), face[y, x, None]], 1))
     return np.concatenate(rows)
 
@@ -145,7 +151,9 @@ def priors_syncnet(sizes: Sequence[tuple[int, int]], height: int, width: int) ->
         y, x = np.divmod(np.arange(h * w), w)
         side = np.full(h * w, 4.0 * stride)
         rows.append(
-            np.stack([(x + 0.5) * stride / width, (y + 0.5) * stride / height, side / width, side / height], 1)
+            np.stack(
+                [(x + 0.5) * stride / width, (y + 0.5) * stride / height, side / width, side / height], 1
+            )
         )
     return np.concatenate(rows).astype(np.float32)
 
@@ -158,7 +166,9 @@ def flatten_syncnet(levels: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np
 
 
 def candidates_syncnet(offsets: np.ndarray, scores: np.ndarray, priors: np.ndarray) -> np.ndarray:
-    """Detections (n, 5) score, x1, y1, x2, y2 (fractions), best first: score > 0.05, overlap 0.3, at most 750."""
+    """Detections (n, 5) score, x1, y1, x2, y2 (fractions), best first: score > 0.05, overlap 0.3, at most
+    750.
+    """
     chosen = scores[:, 1] > 0.05
     boxes, face = _decode(offsets[chosen], priors[chosen]), scores[chosen, 1]
     keep = suppress(boxes, face, 0.3, most=5000)[:750]
@@ -204,9 +214,13 @@ def detect(variables, frames: np.ndarray, *, least: float = 0.5, batch: int = 8)
 def detect_syncnet(
     variables, frames: np.ndarray, *, scale: float = 0.25, least: float = 0.9, batch: int = 8
 ) -> list[np.ndarray]:
-    """Faces as the SyncNet pipeline finds them: on frames shrunk by `scale`. Arguments and result as `detect`."""
+    """Faces as the SyncNet pipeline finds them: on frames shrunk by `scale`. Arguments and result as
+    `detect`.
+    """
     height, width = frames.shape[1:3]
-    small = np.stack([cv2.resize(frame, (0, 0), fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR) for frame in frames])
+    small = np.stack(
+        [cv2.resize(frame, (0, 0), fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR) for frame in frames]
+    )
     found, priors = [], None
     for rows in _batched(variables, small, "syncnet", batch):
         if priors is None:

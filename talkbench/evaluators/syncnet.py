@@ -1,7 +1,9 @@
-"""SyncNet v2 (Chung and Zisserman 2016): features of lips and of sound whose distance tells whether they agree.
+"""SyncNet v2 (Chung and Zisserman 2016): features of lips and of sound whose distance tells whether they
+agree.
 
-The video tower sees five frames at 25 frames/s, 224 x 224, **BGR, 0..255**; the audio tower 20 columns (0.2 s) of 13
-MFCC coefficients of 16 kHz sound. Window i of both starts at frame i. `metrics.sync` compares the features.
+The video tower sees five frames at 25 frames/s, 224 x 224, **BGR, 0..255**; the audio tower 20 columns (0.2
+s) of 13 MFCC coefficients of 16 kHz sound. Window i of both starts at frame i. `metrics.sync` compares the
+features.
 """
 
 from collections.abc import Sequence
@@ -44,7 +46,9 @@ class SyncNet(nn.Module):
     """Both towers. `lip` and `sound` are called with `apply(..., method=...)`; a plain call runs both."""
 
     def setup(self):
-        norms = {f"{tower}_{i}": BatchNorm() for tower in ("netcnnlip", "netcnnaud") for i in (1, 5, 9, 12, 15, 19)}
+        norms = {
+            f"{tower}_{i}": BatchNorm() for tower in ("netcnnlip", "netcnnaud") for i in (1, 5, 9, 12, 15, 19)
+        }
         layers = {
             **norms,
             "netcnnlip_0": Conv(96, (FRAMES, 7, 7), (1, 2, 2)),
@@ -151,7 +155,9 @@ def audio_features(variables, mfcc: np.ndarray, windows: int, batch: int = 64) -
         (windows, 1024) float32.
     """
     if mfcc.ndim != 2 or mfcc.shape[1] != 13 or len(mfcc) < 4 * (windows - 1) + COLUMNS:
-        raise ValueError(f"SyncNet needs {4 * (windows - 1) + COLUMNS} columns of 13 coefficients, not {mfcc.shape}")
+        raise ValueError(
+            f"SyncNet needs {4 * (windows - 1) + COLUMNS} columns of 13 coefficients, not {mfcc.shape}"
+        )
     stacked = np.lib.stride_tricks.sliding_window_view(mfcc.astype(np.float32), COLUMNS, 0)[::4][:windows]
     out = []
     for start in range(0, windows, batch):
@@ -255,7 +261,9 @@ def _resize(frames: jax.Array, swap: bool) -> jax.Array:
 
 
 def whole_frames(frames: np.ndarray, batch: int = 32) -> np.ndarray:
-    """Whole frames for clips that are face crops already: RGB uint8 (T, H, W, 3) -> BGR (T, 224, 224, 3), bilinear."""
+    """Whole frames for clips that are face crops already: RGB uint8 (T, H, W, 3) -> BGR (T, 224, 224, 3),
+    bilinear.
+    """
     parts = [np.asarray(_resize(frames[i : i + batch], True)) for i in range(0, len(frames), batch)]
     return np.concatenate(parts)
 
