@@ -42,7 +42,7 @@ def grid_sample(
         raise ValueError(f"grid of shape {grid.shape} does not fit an input of shape {x.shape}")
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(f"padding mode {padding_mode!r}: choose zeros, border or reflection")
-    grid = grid.astype(jnp.float32)
+    x, grid = jnp.asarray(x), jnp.asarray(grid, jnp.float32)
     lows, fractions = [], []
     for axis, n in enumerate(size):
         position = _pixel(grid[..., len(size) - 1 - axis], n, padding_mode, align_corners)

@@ -80,10 +80,8 @@ class KeypointDetector(nn.Module):
         for i in range(self.num_blocks):
             width = level_width(self.block_expansion, self.max_features, self.num_blocks - 1 - i)
             x = UpBlock(width, 3, self.dtype, name=f"predictor_up_blocks_{i}")(x, train)
-        self.sow("intermediates", "feature", x)
         window = (self.kp_window,) * 3
         logits = Conv(self.num_keypoints, window, padding=self.kp_window // 2, dtype=self.dtype, name="kp")(x)
-        self.sow("intermediates", "logits", logits)
         b, *size, k = logits.shape
         heat = jax.nn.softmax(logits.astype(jnp.float32).reshape(b, -1, k) / self.temperature, 1)
         grid = coordinate_grid(size).reshape(-1, 3)
@@ -118,10 +116,8 @@ class HeadExpressionEstimator(nn.Module):
             x = nn.relu(BatchNorm(name=f"norm{level + 2}")(x, train))
             if level:
                 x = BottleneckBlock(2, self.dtype, name=f"block{2 * level}")(x, train)
-                self.sow("intermediates", f"block{2 * level}", x)
             for i in range(count):
                 x = BottleneckBlock(1, self.dtype, name=f"block{2 * level + 1}_{i}")(x, train)
-            self.sow("intermediates", f"block{2 * level + 1}", x)
         x = global_avg_pool(x.astype(jnp.float32))
         # The published layers are misnamed: what is used as yaw comes from `fc_roll` and the other way round.
         heads = {"yaw": "fc_roll", "pitch": "fc_pitch", "roll": "fc_yaw"}
@@ -206,7 +202,6 @@ class DenseMotion(nn.Module):
         size = volume.shape[1:4]
         x = Conv(self.compress_channels, (1, 1, 1), dtype=self.dtype, name="compress")(volume)
         x = BatchNorm(name="norm")(x, train)
-        self.sow("intermediates", "compressed_before_relu", x)
         flows = sparse_motions(source, driving, size, jacobian)
         deformed = grid_sample(nn.relu(x), flows)
         heat = gaussian_heatmaps(driving, size, self.variance) - gaussian_heatmaps(
@@ -219,13 +214,9 @@ class DenseMotion(nn.Module):
             self.block_expansion, self.num_blocks, self.max_features, 3, dtype=self.dtype, name="hourglass"
         )
         x = hourglass(x, train)
-        self.sow("intermediates", "hourglass", x)
         window, padding = (self.mask_window,) * 3, self.mask_window // 2
         logits = Conv(self.num_keypoints + 1, window, padding=padding, dtype=self.dtype, name="mask")(x)
-        self.sow("intermediates", "mask_logits", logits)
-        mask = jax.nn.softmax(logits.astype(jnp.float32), -1)
-        if self.mask_threshold:
-            mask = jnp.where(mask < self.mask_threshold, 0.0, mask)
+        mask = flow_mask(logits, self.mask_threshold)
         occlusion = Conv(1, window[1:], padding=padding, dtype=self.dtype, name="occlusion")(from_volume(x))
         return {
             "mask": mask,
@@ -235,6 +226,14 @@ class DenseMotion(nn.Module):
             "deformed": deformed,
             "heatmaps": heat,
         }
+
+
+def flow_mask(logits: jax.Array, threshold: float = 0.0) -> jax.Array:
+    """Softmax over the last axis (K + 1 flows), float32; values below `threshold` become 0, without
+    renormalising.
+    """
+    mask = jax.nn.softmax(logits.astype(jnp.float32), -1)
+    return jnp.where(mask < threshold, 0.0, mask) if threshold else mask
 
 
 def combine_flows(mask: jax.Array, flows: jax.Array) -> jax.Array:
@@ -261,15 +260,12 @@ class SpadeDecoder(nn.Module):
     @nn.compact
     def __call__(self, feature: jax.Array, train: bool = False) -> jax.Array:
         x = Conv(self.widths[0], (3, 3), padding=1, dtype=self.dtype, name="fc")(feature)
-        self.sow("intermediates", "fc", x)
         for i in range(self.num_middle):
             name = f"G_middle_{i}"
             x = SpadeBlock(self.widths[0], self.hidden, self.dtype, name=name)(x, feature, train)
-            self.sow("intermediates", name, x)
         for i, width in enumerate(self.widths[1:]):
             x = upsample_nearest(x, (2, 2))
             x = SpadeBlock(width, self.hidden, self.dtype, name=f"up_{i}")(x, feature, train)
-            self.sow("intermediates", f"up_{i}", x)
         x = nn.leaky_relu(x, 0.2)
         x = Conv(self.image_channels, (3, 3), padding=1, dtype=self.dtype, name="conv_img")(x)
         return jax.nn.sigmoid(x.astype(jnp.float32))
@@ -358,11 +354,9 @@ class Generator(nn.Module):
     def appearance(self, source_image: jax.Array, train: bool = False) -> jax.Array:
         """F: source image (B, H, W, 3) -> feature volume (B, D, h, w, C)."""
         x = self.first(source_image, train)
-        self.sow("intermediates", "first", x)
         for block in self.down_blocks:
             x = block(x, train)
         x = self.second(x)
-        self.sow("intermediates", "second", x)
         x = to_volume(x, self.depth)
         for block in self.resblocks_3d:
             x = block(x, train)
@@ -389,7 +383,6 @@ class Generator(nn.Module):
         warped = grid_sample(volume, deformation)
         self.sow("intermediates", "warped_3d", warped)
         x = self.fourth(self.third(from_volume(warped), train))
-        self.sow("intermediates", "fourth", x)
         x = x * occlusion.astype(x.dtype)
         return {"prediction": self.decode(x, train), **motion}
 
@@ -399,10 +392,8 @@ class Generator(nn.Module):
             return self.spade_decoder(x, train)
         for block in self.resblocks_2d:
             x = block(x, train)
-        self.sow("intermediates", "resblocks_2d", x)
-        for i, block in enumerate(self.up_blocks):
+        for block in self.up_blocks:
             x = block(x, train)
-            self.sow("intermediates", f"up_blocks_{i}", x)
         return jax.nn.sigmoid(self.final(x).astype(jnp.float32))
 
     def __call__(
