@@ -91,7 +91,7 @@ class HourGlass(nn.Module):
 
 
 class FAN(nn.Module):
-    """Crops (N, 256, 256, 3) RGB in [0, 1] -> heatmaps [(N, 64, 64, 68)] of every stage; the last one counts."""
+    """Crops (N, 256, 256, 3) RGB in [0, 1] -> heatmaps [(N, 64, 64, 68)] of each stage; the last counts."""
 
     stages: int = STAGES
     features: int = 256
@@ -128,7 +128,7 @@ class ResNetDepth(nn.Module):
 
 
 def box_frame(box: np.ndarray, reference_scale: float = REFERENCE_SCALE) -> tuple[np.ndarray, float]:
-    """Centre (x, y) and scale of the crop for a face box x1, y1, x2, y2 (pixels): a little above its middle."""
+    """Centre (x, y) and scale of the crop for a face box x1, y1, x2, y2: a little above its middle."""
     x1, y1, x2, y2 = np.asarray(box, np.float64)[:4]
     centre = np.array([x2 - (x2 - x1) / 2, y2 - (y2 - y1) / 2 - 0.12 * (y2 - y1)])
     return centre, (x2 - x1 + y2 - y1) / reference_scale

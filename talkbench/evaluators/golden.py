@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from talkbench.data.mfcc import mfcc
-from talkbench.evaluators import arcface, fan, inception, lpips, s3fd, syncnet
+from talkbench.evaluators import arcface, fan, hopenet, inception, lpips, s3fd, syncnet
 from talkbench.metrics import sync
+from talkbench.nn.vgg import VGG, imagenet_normalize
+from talkbench.weights.vgg import convert_vgg
 
 
 def _last(x: np.ndarray) -> jax.Array:
@@ -68,6 +70,26 @@ def _resize(function: Callable) -> Callable:
 def _resize_clean(case, weights):
     x = jnp.asarray(case.inputs()["x"])[None].astype(jnp.float32)  # this case is height, width, channels
     return {"y": np.asarray(_jit(inception.resize_clean, x))[0]}
+
+
+# VGG and Hopenet
+
+
+def _vgg(arch: str) -> Callable:
+    def run(case, weights):
+        network = VGG(arch, tuple(case.outputs))
+        variables = convert_vgg(_only(case, weights), network)
+        images = imagenet_normalize(_last(case.inputs()["x"]))
+        return {name: _first(value) for name, value in _jit(network.apply, variables, images).items()}
+
+    return run
+
+
+def _hopenet(case, weights):
+    variables = hopenet.convert_hopenet(_only(case, weights))
+    logits = _jit(hopenet.Hopenet().apply, variables, imagenet_normalize(_last(case.inputs()["x"])))
+    degrees = np.stack([hopenet.degrees(angle) for angle in logits], 1)
+    return {**dict(zip(("yaw", "pitch", "roll"), logits, strict=True)), "degrees": degrees}
 
 
 # LPIPS
@@ -216,6 +238,9 @@ CASES: Mapping[str, Callable] = {
     "resize_tf1": _resize(inception.resize_tf1),
     "resize_clean": _resize_clean,
     "resize_clean_up": _resize_clean,
+    "vgg19": _vgg("vgg19"),
+    "vgg16": _vgg("vgg16"),
+    "hopenet": _hopenet,
     "lpips_vgg": _lpips("vgg"),
     "lpips_alex": _lpips("alex"),
     "syncnet_towers": _syncnet_towers,

@@ -56,7 +56,7 @@ def _average(x: jax.Array) -> jax.Array:
 
 
 def _branch(x: jax.Array, layers) -> jax.Array:
-    """Convolutions (name, features, window[, stride]) one after another, padded to the same size at stride 1."""
+    """Convolutions (name, features, window[, stride]) in a row, padded to the same size at stride 1."""
     for name, features, window, *stride in layers:
         padding = (0, 0) if stride else (window[0] // 2, window[1] // 2)
         x = BasicConv(features, window, *stride, padding=padding, name=name)(x)
@@ -167,9 +167,9 @@ class Inception(nn.Module):
     """Feature maps and logits of images (N, 299, 299, 3) in [-1, 1] (other sizes from 75 on work too).
 
     Returns:
-        {"block0": (N, 73, 73, 64), "block1": (N, 35, 35, 192), "block2": (N, 17, 17, 768), "pool3": (N,
-        2048),
-        "logits_unbiased": (N, 1008), logits without the bias}. What isn't used costs nothing under `jit`.
+        {"block0": (N, 73, 73, 64), "block1": (N, 35, 35, 192), "block2": (N, 17, 17, 768),
+        "pool3": (N, 2048), "logits_unbiased": (N, 1008), logits without the bias}. What isn't used costs
+        nothing under `jit`.
     """
 
     @nn.compact

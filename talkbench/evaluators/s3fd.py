@@ -2,9 +2,9 @@
 
 `"fan"` is face-alignment's, whose boxes FAN's crops are made for; `"syncnet"` is the SyncNet pipeline's.
 Their
-files have different keys, and the networks differ: fc6 is dilated in one only (so the coarse maps of the other
-are four cells larger), a pool rounds up in one only, priors sit half a cell apart, and non-maximum suppression
-counts pixels in one only.
+files have different keys, and the networks differ: fc6 is dilated in one only (so the coarse maps of the
+other are four cells larger), a pool rounds up in one only, priors sit half a cell apart, and non-maximum
+suppression counts pixels in one only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class L2Norm(nn.Module):
 
 
 class S3FD(nn.Module):
-    """(N, H, W, 3), mean subtracted -> six levels of scores (N, h, w, 2) before softmax and boxes (N, h, w, 4).
+    """(N, H, W, 3), mean subtracted -> six levels of raw scores (N, h, w, 2) and boxes (N, h, w, 4).
 
     Scores are (background, face); on the first level the background is the largest of three.
     """
@@ -159,7 +159,7 @@ def priors_syncnet(sizes: Sequence[tuple[int, int]], height: int, width: int) ->
 
 
 def flatten_syncnet(levels: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets (P, 4) and softmax scores (P, 2) of one image in the syncnet port's order: level, row, column."""
+    """Offsets (P, 4) and softmax scores (P, 2) of one image, by level, row and column."""
     offsets = np.concatenate([np.asarray(offsets).reshape(-1, 4) for _, offsets in levels])
     scores = np.concatenate([np.asarray(scores).reshape(-1, 2) for scores, _ in levels])
     return offsets, _softmax(scores)
