@@ -74,7 +74,7 @@ def get_config(preset: str) -> ConfigDict:
 
 def _reduced() -> dict:
     return {
-        "data": {"size": 64},
+        "data": {"size": 64, "in_memory": True},
         "model": {
             "num_keypoints": 18,
             "keypoint_detector": {
