@@ -115,7 +115,9 @@ def _set(config: ConfigDict, key: str, text: str) -> None:
             elif isinstance(old, int) and (not isinstance(value, int) or isinstance(value, bool)):
                 raise ValueError("not an integer")
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"--config.{key}={text}: expected a {type(old).__name__} such as {old!r}") from error
+        raise ConfigError(
+            f"--config.{key}={text}: expected a {type(old).__name__} such as {old!r}"
+        ) from error
     at[leaf] = value
 
 

@@ -111,7 +111,9 @@ class HeadExpressionEstimator(nn.Module):
         """image (B, H, W, 3), full size -> yaw, pitch, roll logits (B, 66), t (B, 3), exp (B, 3K),
         float32.
         """
-        x = Conv(self.widths[0], (7, 7), stride=self.stem_stride, padding=3, dtype=self.dtype, name="conv1")(image)
+        x = Conv(self.widths[0], (7, 7), stride=self.stem_stride, padding=3, dtype=self.dtype, name="conv1")(
+            image
+        )
         x = nn.relu(BatchNorm(name="norm1")(x, train))
         if self.stem_pool:
             x = max_pool(x, (3, 3), (2, 2), (1, 1))
