@@ -1,4 +1,4 @@
-"""Augmentation as pure functions: parameters in, arrays out; one set of parameters for all frames of an example."""
+"""Augmentation as pure functions; one set of parameters serves all frames of an example."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ def flip_frames(frames: np.ndarray) -> np.ndarray:
 
 
 def flip_landmarks(landmarks: np.ndarray, width: int) -> np.ndarray:
-    """Mirrors (..., 68, 2 or 3) points (pixel centres at +0.5) in a picture `width` pixels wide, sides exchanged."""
+    """Mirrors (..., 68, 2 or 3) points (pixel centres at +0.5) of a picture `width` wide; sides swap."""
     mirrored = landmarks[..., MIRROR_68, :].copy()
     mirrored[..., 0] = width - mirrored[..., 0]
     return mirrored
@@ -48,7 +48,7 @@ def flip_time(array: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Jitter:
-    """Colour change: factors of brightness, contrast and saturation (1: none), shift of hue in turns, and their order."""
+    """Colour change: three factors (1: none), shift of hue in turns, and the order in which they come."""
 
     brightness: float = 1.0
     contrast: float = 1.0
@@ -72,7 +72,7 @@ def draw_jitter(
 
 
 def colour_jitter(frames: np.ndarray, jitter: Jitter) -> np.ndarray:
-    """Applies `jitter` to uint8 (..., H, W, 3) RGB frames, rounding to 8 bit after every one of the four changes.
+    """Applies `jitter` to uint8 (..., H, W, 3) RGB frames, rounding to 8 bit after each change.
 
     Contrast blends with each frame's own mean grey, as the published pipeline (PIL) does.
     """

@@ -125,7 +125,7 @@ def loader(
     """Shuffled training batches, `batch_size` examples for this process.
 
     An epoch visits every clip (or identity) `examples_per_clip` times in an order of its own; each visit
-    calls `features(view, rng)` with an own random generator. It returns a flat dict; values are stacked by key.
+    calls `features(view, rng)` with an own random generator for a flat dict; values are stacked by key.
 
     Args:
         store: a `Store`, or anything with `clip_ids`, `view(clip_id)`, `fingerprint` and pickling.

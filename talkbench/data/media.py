@@ -453,12 +453,17 @@ def _boxes_are_whole(path: Path) -> bool:
     return position <= size and {b"moov", b"mdat"} <= set(kinds)
 
 
-def read_video(path: str | Path) -> Video:
-    """Reads a whole video; see `VideoReader` for rules, errors, and reading without holding all frames."""
+def read_video(path: str | Path, size: int | None = None) -> Video:
+    """Reads a whole video, if asked as size x size pixels (see `resize_square`).
+
+    See `VideoReader` for rules, errors, and reading without holding all frames.
+    """
     with VideoReader(path) as reader:
         frames: np.ndarray | None = None
         count = 0
         for frame in reader:
+            if size is not None:
+                frame = resize_square(frame, size)
             if frames is None:
                 frames = np.empty((max(reader.expected_frames, 1) + 1, *frame.shape), np.uint8)
             elif count == len(frames):
@@ -598,9 +603,9 @@ def write_video(
         raise MediaError(path, "unwritable", "no frames to write")
     shape = first.shape
     with _Atomic(path) as temporary:
-        fast_start = {"movflags": "+faststart"}
         container_format = _WRITE_FORMATS[path.suffix.lower()]
-        with av.open(f"file:{temporary}", "w", format=container_format, options=fast_start) as container:
+        options = {} if container_format == "matroska" else {"movflags": "+faststart"}  # index in front
+        with av.open(f"file:{temporary}", "w", format=container_format, options=options) as container:
             video = _add_video(container, shape, crf)
             sound = None
             if audio is not None:

@@ -7,5 +7,6 @@ MODULES = "clip view store media folder augment show".split()  # grain itself im
 
 
 def test_no_jax():
-    code = f"import sys, {', '.join('talkbench.data.' + name for name in MODULES)}; sys.exit('jax' in sys.modules)"
+    imports = ", ".join(f"talkbench.data.{name}" for name in MODULES)
+    code = f"import sys, {imports}; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
