@@ -97,7 +97,9 @@ def overrides(arguments: list[str]) -> dict[str, str]:
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not key.startswith("--config.") or not equals:
-            raise ConfigError(f"unknown argument {argument!r}; a config value is --config.KEY=VALUE, see --help")
+            raise ConfigError(
+                f"unknown argument {argument!r}; a config value is --config.KEY=VALUE, see --help"
+            )
         found[key.removeprefix("--config.")] = value
     return found
 
@@ -132,7 +134,9 @@ def _set(config: ConfigDict, key: str, text: str) -> None:
             elif isinstance(old, int) and (not isinstance(value, int) or isinstance(value, bool)):
                 raise ValueError("not an integer")
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"--config.{key}={text}: expected a {type(old).__name__} such as {old!r}") from error
+        raise ConfigError(
+            f"--config.{key}={text}: expected a {type(old).__name__} such as {old!r}"
+        ) from error
     at[leaf] = value
 
 

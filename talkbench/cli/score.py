@@ -92,6 +92,7 @@ def _content(args, total) -> dict:
         "reference": str(args.reference),
         "skipped_frames": args.skip,
         "size": args.size,
+        "codec": total.codec,
         "metrics": {
             key: {**about[key], **asdict(summaries[key])} for key in total.metrics if key in summaries
         },
@@ -165,7 +166,12 @@ def _write_row(args, total, content: dict) -> None:
         "driven_by": drivers,
         "metrics": {key: {name: c[name] for name in cell} for key, c in content["metrics"].items()},
         "unavailable": content["unavailable"],
-        "provenance": {"generated": args.generated.name, "reference": args.reference.name, "skip": args.skip},
+        "provenance": {
+            "generated": args.generated.name,
+            "reference": args.reference.name,
+            "codec": total.codec,
+            "skip": args.skip,
+        },
     }
     write_json(args.row, {"row": row, "metrics": total.about()})
     print(f"wrote {args.row}", file=sys.stderr)

@@ -86,9 +86,13 @@ class Tally:
             )
         return found, unavailable
 
+    @property
+    def codec(self) -> str:
+        """How the generated videos were coded, such as "h264": a lossy one costs score."""
+        return "+".join(sorted({record["codec"] for record in self.clips}))
+
     def about(self) -> dict[str, dict]:
         """Name, unit, direction, judge and version of each metric; the version says how the videos were coded."""
-        codecs = sorted({record["codec"] for record in self.clips})
         described = {}
         for key in self.metrics:
             metric = METRICS[key]
@@ -98,9 +102,7 @@ class Tally:
                 "unit": metric.unit,
                 "better": metric.better,
                 "judge": FILE_JUDGE if metric.judge == "landmarks" else None,
-                "version": f"{text} codec={'+'.join(codecs)}"
-                if codecs and metric.needs == ("frames",)
-                else text,
+                "version": f"{text} codec={self.codec}" if self.codec else text,
             }
         return described
 

@@ -189,13 +189,18 @@ def read_external_row(path: Path, table: dict) -> dict:
     row, about = content["row"], content["metrics"]
     for key in row["metrics"]:
         if key in table["metrics"] and any(
-            about[key][name] != table["metrics"][key][name] for name in ("judge", "version")
+            _uncoded(about[key][name]) != table["metrics"][key][name] for name in ("judge", "version")
         ):
             raise TableError(
                 f"{path}: {key} is {about[key]['version']!r} by {about[key]['judge'] or 'no judge'}, the table's is "
                 f"{table['metrics'][key]['version']!r} by {table['metrics'][key]['judge'] or 'no judge'}"
             )
     return {**row, "metrics": {k: v for k, v in row["metrics"].items() if k in table["metrics"]}}
+
+
+def _uncoded(text: str | None) -> str | None:
+    """A version without the tag that says how the scored videos were coded (the row's provenance has it)."""
+    return None if text is None else text.split(" codec=")[0]
 
 
 def warnings(table: dict) -> list[str]:
@@ -327,7 +332,9 @@ def _name(row: dict) -> str:
     task = "" if row["task"] == "reconstruction" else f", {row['task']}"
     if row["kind"] == "baseline":
         return f"*{name}{task}*"
-    return f"{name}{task}" + ("" if row["kind"] == "method" else f" ({row['kind']})")
+    codec = row["provenance"].get("codec")
+    kind = row["kind"] + (f", {codec} video" if codec else "")
+    return f"{name}{task}" + ("" if row["kind"] == "method" else f" ({kind})")
 
 
 def _cell(row: dict, key: str, top: float | None) -> str:

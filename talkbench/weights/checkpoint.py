@@ -59,7 +59,9 @@ def save(path: Path, tree: dict, meta: dict, half: bool = False) -> str:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{"meta": np.array(json.dumps(meta))}, **{f"tree/{k}": v for k, v in flat.items()})
+    np.savez_compressed(
+        buffer, **{"meta": np.array(json.dumps(meta))}, **{f"tree/{k}": v for k, v in flat.items()}
+    )
     partial = path.with_name(path.name + ".tmp")
     partial.write_bytes(buffer.getvalue())
     os.replace(partial, path)
@@ -79,7 +81,9 @@ def load(path: Path, kind: str | None = None, name: str | None = None) -> tuple[
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint; train one with `talkbench train` or name another with --checkpoint")
+        raise CheckpointError(
+            f"{path}: no such checkpoint; train one with `talkbench train` or name another with --checkpoint"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))

@@ -19,7 +19,10 @@ class Teachers:
     """
 
     def __init__(self, config: ConfigDict):
-        for key, known in (("perceptual", ("vgg19", "landmarks", "none")), ("headpose", ("hopenet", "labels", "none"))):
+        for key, known in (
+            ("perceptual", ("vgg19", "landmarks", "none")),
+            ("headpose", ("hopenet", "labels", "none")),
+        ):
             if config[key] not in known:
                 raise ValueError(f"teacher.{key}={config[key]!r}: there are {', '.join(known)}")
         self.perceptual, self.headpose = config.perceptual, config.headpose
