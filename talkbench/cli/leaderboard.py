@@ -1,7 +1,8 @@
 """Build, check, accept and show leaderboard tables.
 
-build: the tables and the HTML page from result files, written beside them. check: fresh results against the committed
-table; exit 1 if something got worse. accept: commit the fresh table, with a reason. show: print a committed table.
+build: the tables and the HTML page from result files, written beside them. check: fresh results against the
+committed table; exit 1 if something got worse. accept: commit the fresh table, with a reason. show: print a
+committed table.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """The cases of the golden file `metrics.npz`, computed by this package.
 
-`CASES` maps a case's name to `function(case) -> {output key: array}`; `case` has `inputs()` and `outputs` (each with a
-`shape`), as the golden reader gives them. Picture stacks come channels first, (T, 3, H, W).
+`CASES` maps a case's name to `function(case) -> {output key: array}`; `case` has `inputs()` and `outputs`
+(each with a `shape`), as the golden reader gives them. Picture stacks come channels first, (T, 3, H, W).
 """
 
 import numpy as np

@@ -23,7 +23,7 @@ def golden(name: str):
     place = folder()
     if place is None or not (place / name).exists():
         pytest.skip(
-            f"shared/golden/{name} is not beside this checkout; `talkbench verify --golden FILE` checks it too"
+            f"no shared/golden/{name} beside this checkout; `talkbench verify --golden FILE` checks it too"
         )
     spec = importlib.util.spec_from_file_location("shared_golden_load", place / "load.py")
     module = importlib.util.module_from_spec(spec)
