@@ -28,12 +28,13 @@ def get_config(preset: str) -> ConfigDict:
             },
             "estimator": {
                 "widths": (64, 256, 512, 1024, 2048), "blocks": (3, 3, 5, 2), "stem_stride": 2, "stem_pool": True,
+                "patch": 1,
             },
             "generator": {
                 "decoder": "spade", "block_expansion": 64, "max_features": 512, "num_down_blocks": 2,
-                "volume_channels": 32, "depth": 16, "num_resblocks": 6, "motion_scale": 1, "motion_expansion": 32,
+                "volume_channels": 32, "depth": 16, "volume_resblocks": 6, "num_resblocks": 6, "motion_scale": 1, "motion_expansion": 32,
                 "motion_max_features": 1024, "motion_blocks": 5, "compress_channels": 4, "mask_window": 7,
-                "mask_threshold": 0.0, "spade_widths": (512, 256, 64), "spade_middle": 6, "spade_hidden": 128,
+                "mask_threshold": 0.0, "entry_channels": 0, "spade_widths": (512, 256, 64), "spade_middle": 6, "spade_hidden": 128, "patch": 1,
             },
             "discriminator": {"scales": (1.0,), "block_expansion": 32, "num_blocks": 4, "max_features": 512},
             "rotation": "published",  # "beta": the rule that the vox-256-beta weights were trained with
@@ -64,8 +65,8 @@ def get_config(preset: str) -> ConfigDict:
     # The judge's features stand in for VGG-19; labels stand in for Hopenet; landmarks hold the keypoints (README).
     config.loss.update(
         {
-            "perceptual": 2.0, "gan": 0.1, "feature_matching": 1.0, "equivariance": 1.0, "keypoint": 0.3,
-            "headpose": 0.02, "expression": 0.02, "reconstruction": 10.0, "mouth": 4.0, "landmarks": 10.0,
+            "perceptual": 2.0, "gan": 0.1, "feature_matching": 1.0, "equivariance": 1.0, "keypoint": 0.02,
+            "headpose": 0.02, "expression": 0.005, "reconstruction": 10.0, "mouth": 4.0, "landmarks": 10.0,
         }
     )  # fmt: skip
     return config
@@ -73,19 +74,21 @@ def get_config(preset: str) -> ConfigDict:
 
 def _reduced() -> dict:
     return {
-        "data": {"size": 64},
+        "data": {"size": 64, "in_memory": True},
         "model": {
             "num_keypoints": 18,
             "keypoint_detector": {
-                "block_expansion": 16, "max_features": 96, "num_blocks": 3, "depth": 4, "scale_factor": 0.5,
+                "block_expansion": 16, "max_features": 64, "num_blocks": 2, "depth": 4,
             },
             "estimator": {
-                "widths": (24, 64, 128, 192, 256), "blocks": (1, 2, 2, 1), "stem_stride": 2, "stem_pool": False,
+                "widths": (32, 48, 96, 160, 256), "blocks": (1, 2, 2, 1), "stem_stride": 1, "stem_pool": False,
+                "patch": 2,
             },
             "generator": {
-                "decoder": "plain", "block_expansion": 32, "max_features": 64, "num_down_blocks": 1,
-                "volume_channels": 16, "depth": 4, "num_resblocks": 2, "motion_expansion": 16,
-                "motion_max_features": 64, "motion_blocks": 3, "compress_channels": 1, "mask_window": 3,
+                "decoder": "plain", "block_expansion": 48, "max_features": 48, "num_down_blocks": 0,
+                "volume_channels": 12, "depth": 4, "volume_resblocks": 1, "num_resblocks": 3, "motion_scale": 2, "motion_expansion": 16,
+                "motion_max_features": 64, "motion_blocks": 3, "compress_channels": 2, "mask_window": 3,
+                "entry_channels": 16, "patch": 2,
             },
             "discriminator": {"block_expansion": 12, "num_blocks": 3, "max_features": 64},
         },

@@ -34,9 +34,11 @@ def run(steps: int, batch_size: int, **changes) -> dict:
     return _changed(section, changes)
 
 
-def data(size: int, workers: int = 0) -> dict:
-    """The `data` section of a config: side of the square pictures, loader processes (0: in the trainer's own)."""
-    return {"size": size, "workers": workers}
+def data(size: int, workers: int = 0, in_memory: bool = False) -> dict:
+    """The `data` section of a config: side of the square pictures, loader processes (0: in the trainer's own), and
+    whether the decoded frames of the whole set are held in memory (small sets; needs `workers` 0).
+    """
+    return {"size": size, "workers": workers, "in_memory": in_memory}
 
 
 def _changed(section: dict, changes: dict) -> dict:
@@ -83,6 +85,23 @@ def load(name: str, preset: str, overrides: dict[str, str] | None = None) -> Con
     for key, text in (overrides or {}).items():
         _set(config, key, text)
     return config
+
+
+def overrides(arguments: list[str]) -> dict[str, str]:
+    """`["--config.KEY=VALUE", ...]` -> {KEY: VALUE}.
+
+    Raises:
+        ConfigError: an argument of another form.
+    """
+    found = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not key.startswith("--config.") or not equals:
+            raise ConfigError(
+                f"unknown argument {argument!r}; a config value is --config.KEY=VALUE, see --help"
+            )
+        found[key.removeprefix("--config.")] = value
+    return found
 
 
 def keys(config: ConfigDict, prefix: str = "") -> list[str]:

@@ -49,7 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     module = importlib.import_module(f"talkbench.cli.{known.command}")
     command = argparse.ArgumentParser(prog=f"talkbench {known.command}", description=module.__doc__)
     module.add_arguments(command)
-    args = command.parse_args(argv[1:])
+    args, args.rest = command.parse_known_args(argv[1:])
+    if args.rest and not all(a.startswith("--config.") for a in args.rest):
+        command.error(f"unknown argument {args.rest[0]!r}; see `talkbench {known.command} --help`")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return module.run(args)

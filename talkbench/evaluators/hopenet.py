@@ -44,9 +44,7 @@ def degrees(logits: jax.Array) -> jax.Array:
 
 
 def convert_hopenet(state_dict: Mapping[str, Any], network: Hopenet | None = None) -> dict:
-    """The published state dict as variables. Its layer `fc_finetune` takes no part in the prediction and is
-    left out.
-    """
+    """The published state dict as variables; its unused layer `fc_finetune` is left out."""
     network = network or Hopenet()
     abstract = abstract_variables(network.init, (1, INPUT_SIZE, INPUT_SIZE, 3))
     return convert(strip_module(state_dict), abstract, _RULES, [r"fc_finetune\..*"], "Hopenet checkpoint")

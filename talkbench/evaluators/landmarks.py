@@ -133,8 +133,9 @@ def _augment(frame: np.ndarray, points: np.ndarray, rng: np.random.Generator):
 def features(view, rng: np.random.Generator) -> dict:
     """One augmented frame of a clip: `image` (64, 64, 3) in [0, 1], `points` (68, 2) px."""
     i = int(rng.integers(view.num_frames))
-    frame, points = _resize(view.frame(i)[None])[0], view.landmarks[i, :, :2]
-    image, points = _augment(frame, points * (SIZE / view.frame(i).shape[1]), rng)
+    frame = view.frame(i)
+    points = view.landmarks[i, :, :2] * (SIZE / frame.shape[1])
+    image, points = _augment(_resize(frame[None])[0], points, rng)
     return {"image": image, "points": points}
 
 

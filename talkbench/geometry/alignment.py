@@ -61,8 +61,8 @@ def similarity(
         reflection: allow det R = -1 (what scipy.spatial.procrustes does).
 
     Returns:
-        scale (...), rotation (..., D, D), translation (..., D), float64: target ~ scale * source @ R^T + translation.
-        The scale is 1 where all source points coincide.
+        scale (...), rotation (..., D, D), translation (..., D), float64: target ~ scale * source @ R^T +
+        translation. The scale is 1 where all source points coincide.
 
     Raises:
         ValueError: shapes do not fit, or weights are negative or all zero.
@@ -73,7 +73,7 @@ def similarity(
 
 
 def transform(points: np.ndarray, scale, rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
-    """scale * points @ R^T + translation for points (..., N, D), as `similarity` returns them: (..., N, D)."""
+    """scale * points @ R^T + translation: points (..., N, D), the rest as `similarity` returns it."""
     scale = np.asarray(scale)[..., None, None]
     return (
         scale * (np.asarray(points) @ np.swapaxes(rotation, -1, -2)) + np.asarray(translation)[..., None, :]

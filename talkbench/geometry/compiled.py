@@ -17,10 +17,11 @@ def cache_folder() -> Path:
 
 
 def compiled(function: Callable) -> Callable:
-    """Compile without the interpreter lock (threads may draw at once), strict IEEE arithmetic, cached between runs.
+    """Compile without the interpreter lock (threads may draw at once), strict IEEE arithmetic, cached
+    between runs.
 
-    The cache folder is set for this function alone: numba's own default is next to the source file, which in an
-    installed package may not be writable, and the global setting would move the caches of other libraries.
+    The cache folder is set for this function alone: numba's own default is next to the source file, which in
+    an installed package may not be writable, and the global setting would move the caches of other libraries.
     """
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(cache_folder())

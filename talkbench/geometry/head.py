@@ -1,12 +1,12 @@
 """The parametric head of the synthetic benchmark: 60 shape and 33 expression directions, blink, gaze, pose.
 
-Unit: distance of the outer eye corners = 1 (about 90 mm). Axes: x right in the picture (the subject's left is +x),
-y up, z towards the viewer. A head is
+Unit: distance of the outer eye corners = 1 (about 90 mm). Axes: x right in the picture (the subject's left
+is +x), y up, z towards the viewer. A head is
 
     v = rest + sum_j shape_j S_j(rest) + sum_k expression_k E_k + blink,   eyeballs rotated by gaze,
 
-linear in shape (for given blink 0, gaze 0, eyeballs aside) and in expression. S_j are fields of space, so hair and
-clothes move with the face (`shape_displacement`); E_k are stored for the vertices that move.
+linear in shape (for given blink 0, gaze 0, eyeballs aside) and in expression. S_j are fields of space, so
+hair and clothes move with the face (`shape_displacement`); E_k are stored for the vertices that move.
 
 Rest head and expression directions are in `synthetic_face.npz`; its key `about` says how they were made.
 """
@@ -67,13 +67,15 @@ class HeadData:
         triangles: int32 (5436, 3), counter-clockwise from outside (the mouth bag: from inside).
         uv: float32 (2953, 2), 0..1 in the texture atlas, v down.
         material: uint8 (2953,): 0 skin, 1 mouth and tongue, 2 teeth, 3 eye.
-        parts: name -> slice of vertices (head, bag, teeth_up, teeth_low, tongue, eyeR, eyeL, earR, earL, torso).
+        parts: name -> slice of vertices (head, bag, teeth_up, teeth_low, tongue, eyeR, eyeL, earR, earL,
+            torso).
         landmarks68: int32 (68,), vertices of the iBUG landmarks, all among the first 468.
         mirror: int32 (2953,), the mirrored vertex.
         ring_oval: int32 (36,), boundary of the face mesh.
-        rings_lips: int32 (4, 20), outer contour, two middle rings, inner contour; 0 right corner, 1..9 upper lip,
-            10 left corner, 11..19 lower lip going back (k and 20 - k face each other).
-        rings_eyes: int32 (2, 16), right, left: 0 outer corner, 1..7 lower lid, 8 inner corner, 9..15 upper lid.
+        rings_lips: int32 (4, 20), outer contour, two middle rings, inner contour; 0 right corner, 1..9 upper
+            lip, 10 left corner, 11..19 lower lip going back (k and 20 - k face each other).
+        rings_eyes: int32 (2, 16), right, left: 0 outer corner, 1..7 lower lid, 8 inner corner, 9..15 upper
+            lid.
         eye_centres: float32 (2, 3), centres of the eyeballs (radius .205).
         expression: float32 (33, 1205, 3), displacement of the first 1205 vertices at weight 1.
         shape_waves: float32 (20, 10), constants of the last 20 shape directions.
@@ -112,7 +114,7 @@ def head() -> HeadData:
         elif array.dtype == np.float16:
             array = array.astype(np.float32)
         arrays[name] = array
-    # the file winds the mouth bag to be seen from outside, where nobody looks: turned round, its walls close the mouth
+    # the file winds the mouth bag to be seen from outside; turned round, it closes the open mouth
     in_bag = (arrays["triangles"] >= parts["bag"].start).all(1) & (
         arrays["triangles"] < parts["bag"].stop
     ).all(1)
@@ -128,7 +130,7 @@ def smoothstep(t: np.ndarray, a: float, b: float) -> np.ndarray:
     return u * u * (3 - 2 * u)
 
 
-# ---- shape ----------------------------------------------------------------------------------------------------------
+# ---- shape -------------------------------------------------------------------------------------------------
 
 
 def shape_fields(points: np.ndarray) -> np.ndarray:
@@ -270,7 +272,7 @@ def _coefficients(values, name: str, width: int, *, ndim: int) -> np.ndarray:
     return values
 
 
-# ---- eyes -----------------------------------------------------------------------------------------------------------
+# ---- eyes --------------------------------------------------------------------------------------------------
 
 
 def _place_eyes(vertices: np.ndarray, displaced: np.ndarray) -> np.ndarray:
@@ -317,7 +319,7 @@ def _blink_fields(vertices: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return out
 
 
-# ---- the model ------------------------------------------------------------------------------------------------------
+# ---- the model ---------------------------------------------------------------------------------------------
 
 
 class Deformer:
@@ -327,7 +329,8 @@ class Deformer:
         shape: float32 (60,).
         rest: float32 (2953, 3), this identity's neutral head, looking straight ahead.
         eye_centres: float32 (2, 3), right, left.
-        basis: float32 (35, 3615): 33 expression directions, blink right, blink left, on the first 1205 vertices.
+        basis: float32 (35, 3615): 33 expression directions, blink right, blink left, on the first 1205
+            vertices.
     """
 
     def __init__(self, shape: np.ndarray):
@@ -367,7 +370,8 @@ class Deformer:
                 f"{frames} frames of expression, {len(blink)} of blink, {len(gaze)} of gaze: give as many"
             )
         out = np.empty((frames, NUM_VERTICES, 3), np.float32)
-        moved = np.concatenate([expression, blink], axis=1) @ self.basis
+        # not `@`: BLAS rounds differently with the number of its threads
+        moved = np.einsum("tk,kv->tv", np.concatenate([expression, blink], axis=1), self.basis)
         np.add(self.rest[:NUM_MOVING], moved.reshape(frames, NUM_MOVING, 3), out=out[:, :NUM_MOVING])
         angles = np.zeros((frames, 3), np.float32)
         angles[:, :2] = np.rad2deg(gaze)
@@ -381,18 +385,18 @@ class Deformer:
 def vertices(
     shape: np.ndarray, expression: np.ndarray, blink: np.ndarray = (0.0, 0.0), gaze: np.ndarray = (0.0, 0.0)
 ) -> np.ndarray:
-    """One head without pose: shape (60,), expression (33,), blink (2,), gaze (2,) rad -> float32 (2953, 3)."""
+    """One head, no pose: shape (60,), expression (33,), blink (2,), gaze (2,) rad -> float32 (2953, 3)."""
     rows = [np.asarray(row, np.float32)[None] for row in (expression, blink, gaze)]
     return Deformer(shape)(*rows)[0]
 
 
-# ---- pose -----------------------------------------------------------------------------------------------------------
+# ---- pose --------------------------------------------------------------------------------------------------
 
 
 def pose_weights(vertices: np.ndarray, material: np.ndarray) -> np.ndarray:
     """How far each vertex follows the head, 0..1, float32 (V,).
 
-    The head follows fully, neck and torso less and less, hair less below y = -.3, clothes as the torso under them.
+    The head follows fully; neck and torso less and less going down, hair below y = -.4, clothes most loosely.
 
     Args:
         vertices: (V, 3), V >= 2953: the head without pose, then hair and clothes.

@@ -1,13 +1,13 @@
 """Rotations and Euler angles.
 
-Column vectors: p' = R p. Axes in this package: x right in the picture, y up, z towards the viewer. Each angle turns
-counter-clockwise about its axis seen from the axis' tip, so yaw (about y) > 0 turns a nose to picture right, pitch
-(about x) > 0 nods down, roll (about z) > 0 tilts the head's top to picture left.
+Column vectors: p' = R p. Axes in this package: x right in the picture, y up, z towards the viewer. Each
+angle turns counter-clockwise about its axis seen from the axis' tip, so yaw (about y) > 0 turns a nose to
+picture right, pitch (about x) > 0 nods down, roll (about z) > 0 tilts the head's top to picture left.
 
 Two orders are in use, and they are not interchangeable:
 
     head_rotation      R = Rz(roll) Ry(yaw) Rx(pitch)    the synthetic heads, HDTF's mesh, pose metrics
-    hopenet_rotation   R = Rx(pitch) Ry(yaw) Rz(roll)    face-vid2vid (Wang et al. 2021, appendix A), Hopenet's angles
+    hopenet_rotation   R = Rx(pitch) Ry(yaw) Rz(roll)    face-vid2vid (Wang et al. 2021), Hopenet's angles
 """
 
 import numpy as np
@@ -55,7 +55,7 @@ def head_rotation(yaw_pitch_roll: np.ndarray) -> np.ndarray:
 
 
 def head_angles(rotation: np.ndarray) -> np.ndarray:
-    """Inverse of `head_rotation`: (..., 3, 3) -> degrees (..., 3) yaw in [-90, 90], pitch, roll in (-180, 180].
+    """Inverse of `head_rotation`: (..., 3, 3) -> degrees (..., 3) yaw in [-90, 90], pitch, roll.
 
     At yaw = +-90 only pitch -+ roll is determined; roll is then 0.
     """

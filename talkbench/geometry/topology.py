@@ -75,7 +75,7 @@ def lip_gap(landmarks: np.ndarray) -> np.ndarray:
 
 
 def mirrored(landmarks: np.ndarray, width: float) -> np.ndarray:
-    """Landmarks of the picture flipped left to right: (..., 68, D) pixels (centres at +.5), picture width in pixels."""
+    """Landmarks of the picture flipped left to right: (..., 68, D), width in pixels (centres at +.5)."""
     out = np.array(landmarks[..., MIRROR, :])
     out[..., 0] = width - out[..., 0]
     return out

@@ -75,9 +75,7 @@ class ResBlock(nn.Module):
 
 
 class BottleneckBlock(nn.Module):
-    """1x1 to a quarter of the width, 3x3 (stride), 1x1 back, each with bias and BatchNorm; a projected
-    shortcut with stride.
-    """
+    """1x1 to a quarter of the width, 3x3 (stride), 1x1 back; with stride, a projected shortcut."""
 
     stride: int = 1
     dtype: Any = None

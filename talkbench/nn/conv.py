@@ -94,9 +94,7 @@ def _direct(x, kernel, stride, pairs, dilation, groups=1):
 
 
 def _depth_shifted(x, kernel, stride, pairs, dilation):
-    """A 3-D convolution (stride 1 in depth) as a sum over the kernel's depth of 2-D convolutions of all
-    slices.
-    """
+    """A 3-D convolution as a sum over the kernel's depth of 2-D convolutions of all slices."""
     x = _crop_or_pad(x, (pairs[0], (0, 0), (0, 0)))
     depth = x.shape[1] - dilation[0] * (kernel.shape[0] - 1)
     total = None
@@ -307,9 +305,7 @@ class ConvTranspose(nn.Module):
 
 
 class Linear(nn.Module):
-    """Linear layer, (..., I) -> (..., features), with PyTorch's default initialisation and optional spectral
-    norm.
-    """
+    """Linear layer, (..., I) -> (..., features): PyTorch's initialisation, optional spectral norm."""
 
     features: int
     use_bias: bool = True

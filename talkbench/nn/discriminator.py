@@ -1,6 +1,4 @@
-"""Patch discriminator of the first-order motion model: feature maps for feature matching, and one score a
-patch.
-"""
+"""Patch discriminator of the first-order motion model, with its feature maps for feature matching."""
 
 from typing import Any
 

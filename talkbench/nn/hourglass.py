@@ -37,9 +37,7 @@ class HourglassEncoder(nn.Module):
 
 
 class HourglassDecoder(nn.Module):
-    """The encoder's list -> features at full size, concatenated with the encoder's input. `final_block` adds
-    conv, BatchNorm, ReLU.
-    """
+    """The encoder's list -> features at full size, joined with the encoder's input, then `final_block`."""
 
     block_expansion: int
     num_blocks: int
@@ -63,9 +61,7 @@ class HourglassDecoder(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """x (N, [D,] H, W, C) -> (N, [D,] H, W, block_expansion + C). Height and width must divide by
-    2**num_blocks.
-    """
+    """x (N, [D,] H, W, C) -> (N, [D,] H, W, block_expansion + C). Sides must divide by 2**num_blocks."""
 
     block_expansion: int
     num_blocks: int

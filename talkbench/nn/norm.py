@@ -47,9 +47,7 @@ class BatchNorm(nn.Module):
 
 
 def instance_norm(x: jax.Array, epsilon: float = 1e-5) -> jax.Array:
-    """(N, *spatial, C) normalised over its spatial axes, each sample and channel by itself (biased
-    variance).
-    """
+    """(N, *spatial, C), each sample and channel normalised over its spatial axes (biased variance)."""
     axes = tuple(range(1, x.ndim - 1))
     wide = x.astype(jnp.float32)
     wide = wide - wide.mean(axes, keepdims=True)

@@ -35,9 +35,7 @@ def resize_nearest(x: jax.Array, size: Sequence[int]) -> jax.Array:
 
 
 def resize_linear(x: jax.Array, size: Sequence[int], align_corners: bool = False) -> jax.Array:
-    """`interpolate(mode="linear"|"bilinear"|"trilinear")` to `size`, one linear interpolation for each axis,
-    no antialiasing.
-    """
+    """PyTorch's `interpolate`, mode linear, bilinear or trilinear, to `size`; no antialiasing."""
     for axis, (old, new) in enumerate(zip(x.shape[1:-1], size, strict=True), 1):
         if old == new:
             continue
@@ -57,9 +55,7 @@ def resize_linear(x: jax.Array, size: Sequence[int], align_corners: bool = False
 
 
 def _double(x: jax.Array, axis: int) -> jax.Array:
-    """Linear interpolation to twice the size (align_corners=False) from shifted copies: no gather in the
-    gradient.
-    """
+    """Linear interpolation to twice the size from shifted copies: no gather in the gradient."""
     size = x.shape[axis]
     before = jnp.concatenate(
         [jax.lax.slice_in_dim(x, 0, 1, axis=axis), jax.lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis
@@ -73,9 +69,7 @@ def _double(x: jax.Array, axis: int) -> jax.Array:
 
 
 def resize_antialias(x: jax.Array, size: Sequence[int]) -> jax.Array:
-    """`interpolate(mode="bilinear", antialias=True)`: when shrinking, the triangle filter widens with the
-    step.
-    """
+    """Bilinear `interpolate(antialias=True)`: when shrinking, the triangle filter widens."""
     matrices = [_triangle_matrix(old, new) for old, new in zip(x.shape[1:-1], size, strict=True)]
     return _apply(x, matrices)
 
@@ -90,9 +84,7 @@ def _triangle_matrix(old: int, new: int) -> np.ndarray:
 
 
 def gaussian_kernel(scale: float) -> np.ndarray:
-    """The 1-D low-pass filter of `gaussian_downsample`, float32, sum 1; the 2-D kernel is its outer
-    product.
-    """
+    """The 1-D low-pass filter of `gaussian_downsample`, float32, sum 1; in 2-D its outer product."""
     sigma = (1 / scale - 1) / 2
     half = round(4 * sigma)
     if half == 0:

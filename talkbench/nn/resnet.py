@@ -1,6 +1,4 @@
-"""Residual networks with torchvision's parameter names: ResNet-18/34 (basic), ResNet-50/101/152 and ResNeXt
-(bottleneck).
-"""
+"""Residual networks with torchvision's parameter names: basic, bottleneck and ResNeXt."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,9 +36,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (stride, groups), 1x1 to 4 `features`. With groups, the inner width is features * base_width
-    / 64 * groups.
-    """
+    """1x1, 3x3 (stride, groups), 1x1 to 4 `features`; inside features * base_width / 64 * groups wide."""
 
     features: int
     stride: int = 1

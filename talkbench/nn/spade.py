@@ -11,9 +11,7 @@ from talkbench.nn.resize import resize_nearest
 
 
 class Spade(nn.Module):
-    """Instance normalisation of x whose scale and shift are convolutions of a label map `seg`, resized
-    (nearest) to x.
-    """
+    """Instance norm of x, scaled and shifted by convolutions of a label map `seg` resized (nearest) to x."""
 
     hidden: int = 128
     dtype: Any = None
@@ -29,9 +27,7 @@ class Spade(nn.Module):
 
 
 class SpadeBlock(nn.Module):
-    """Residual block of two SPADE-normalised, spectrally normalised convolutions; a learned shortcut where
-    the width changes.
-    """
+    """Residual block of two SPADE norms and spectral convolutions; a learned shortcut to another width."""
 
     features: int
     hidden: int = 128

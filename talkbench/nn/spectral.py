@@ -1,6 +1,4 @@
-"""Spectral normalisation with PyTorch's semantics (Miyato et al. 2018), as state of the layer that uses
-it.
-"""
+"""Spectral normalisation with PyTorch's semantics (Miyato et al. 2018), as state of its layer."""
 
 import flax.linen as nn
 import jax

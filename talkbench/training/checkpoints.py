@@ -69,8 +69,7 @@ class Checkpoints:
 
         Args:
             abstract: the state's shapes (from `jax.eval_shape`).
-            meta: what this run would write; a different value of a key is refused by name, but for the topology
-                (`processes`, `workers`), where the loader is moved to the same batch instead.
+            meta: what this run would write; another method, stage, data set or config is refused by name.
 
         Raises:
             ResumeError: another config, method or stage.
@@ -89,16 +88,12 @@ class Checkpoints:
         target = jax.tree.map(
             lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=meshes.replicated(mesh)), abstract
         )
-        parts = {"state": ocp.args.StandardRestore(target)}
-        same_topology = all(saved[key] == meta[key] for key in ("processes", "workers"))
-        if same_topology:
-            parts["data"] = grain.checkpoint.CheckpointRestore(batches)
-        state = self._manager.restore(step, args=ocp.args.Composite(**parts))["state"]
-        if not same_topology:
-            # The loader's state is tied to its processes and workers; the order of batches is not.
-            for _ in range(step):
-                next(batches)
-        return state
+        return self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(target), data=grain.checkpoint.CheckpointRestore(batches)
+            ),
+        )["state"]
 
 
 # What may change between two sittings of one run without making it another run.
@@ -109,6 +104,7 @@ FREE = (
     "train.sample_every",
     "train.keep",
     "data.workers",
+    "data.in_memory",
 )
 
 

@@ -67,11 +67,11 @@ def train_stage(stage: Stage, store, config: ConfigDict, method: str, folder: Pa
         loader(
             store, stage.features, train.batch_size // processes, config.seed,
             workers=config.data.workers, process_index=jax.process_index(), process_count=processes,
+            cache_in_memory=config.data.in_memory, examples_per_clip=100,
         )
     )  # fmt: skip
     meta = {
-        "method": method, "stage": stage.name, "config": configs.to_plain(config), "dataset": store.name,
-        "processes": processes, "workers": config.data.workers, "format": 1,
+        "method": method, "stage": stage.name, "config": configs.to_plain(config), "dataset": store.name, "format": 1,
     }  # fmt: skip
     transform = optimizer.make(config.optimizer, train.steps)
     shardings = meshes.replicated(mesh), meshes.by_example(mesh)

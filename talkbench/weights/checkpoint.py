@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 
 FORMAT = 1
+SHIPPED = (
+    Path(__file__).parent / "shipped"
+)  # what travels with the package: NAME.npz of methods and builtin judges
 
 
 class CheckpointError(ValueError):

@@ -85,9 +85,7 @@ def array(
 
 
 def image(seed: int, name: str, shape: Sequence[int], low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """A smooth input (..., H, W): eight random low-frequency waves a plane, scaled to [low, high];
-    float32.
-    """
+    """A smooth input (..., H, W), float32: eight random waves a plane, scaled to [low, high]."""
     *lead, height, width = map(int, shape)
     generator = _generator(seed, "image:" + name)
     y = np.linspace(0, 1, height)[:, None]

@@ -83,9 +83,7 @@ class Output:
     where: np.ndarray | None
 
     def compare(self, array: Any) -> float:
-        """Error of `array` (whole, published layout) in the measure of this output; ValueError on a wrong
-        shape.
-        """
+        """Error of `array` (published layout) in this output's measure; ValueError for a wrong shape."""
         array = np.asarray(array)
         if self.measure == "sets":
             return float(_index_sets(array) != _index_sets(self.values))

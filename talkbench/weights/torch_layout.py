@@ -39,9 +39,7 @@ def strip_module(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def locate(key: str, variables: Mapping, rules: Rules = ()) -> tuple[str, ...] | None:
-    """Path in `variables` ({"params": ..., "batch_stats": ...}) of a published key; None if there is no such
-    leaf.
-    """
+    """Path of a published key in `variables` ({"params": ..., "batch_stats": ...}), or None."""
     for pattern, replacement in rules:
         key = re.sub(pattern, replacement, key)
     *parts, kind = key.split(".")
@@ -124,9 +122,7 @@ def convert(
 
 
 def entry(variables: Mapping, key: str, rules: Rules = ()) -> np.ndarray:
-    """The array of a published key in the published layout, from variables (or gradients shaped as
-    variables).
-    """
+    """The array of a published key in the published layout, from variables or gradients like them."""
     path = locate(key, variables, rules)
     if path is None:
         raise CheckpointError(f"the network has no entry for the published key {key}")
@@ -163,8 +159,6 @@ def _few(names: Sequence[str], number: int = 3) -> str:
 
 
 def abstract_variables(init: Callable, *inputs: tuple[int, ...]) -> dict:
-    """Shapes of a network's variables, from its `init` and the shapes of its float32 inputs; nothing is
-    computed.
-    """
+    """Shapes of a network's variables, from its `init` and the shapes of its float32 inputs."""
     arguments = [jax.ShapeDtypeStruct(shape, np.float32) for shape in inputs]
     return jax.eval_shape(init, jax.random.key(0), *arguments)

@@ -8,9 +8,7 @@ from talkbench.weights.torch_layout import abstract_variables, convert, strip_mo
 
 
 def convert_vgg(state_dict: Mapping[str, Any], network: VGG, name: str = "VGG checkpoint") -> dict:
-    """torchvision's `vgg16`/`vgg19` state dict as variables of `network`; layers after its last tap are left
-    out.
-    """
+    """torchvision's state dict as variables of `network`; layers after its last tap are left out."""
     abstract = abstract_variables(network.init, (1, 32, 32, 3))
     used = {layer.removeprefix("features_") for layer in abstract["params"]}
     state_dict = strip_module(state_dict)

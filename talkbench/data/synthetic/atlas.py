@@ -1,6 +1,7 @@
 """The painted texture of an identity: skin with its features, hair, cloth, eye and mouth, in one sRGB atlas.
 
-Shapes come from the landmark rings of the head file in texture coordinates; everything is drawn for this project.
+Shapes come from the landmark rings of the head file in texture coordinates; everything is drawn for this
+project.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 from scipy.ndimage import gaussian_filter, zoom
 
+from talkbench.data.synthetic.clothes import COLUMNS as CLOTH_COLUMNS
+from talkbench.data.synthetic.clothes import ROWS as CLOTH_ROWS
 from talkbench.data.synthetic.hair import CENTRE, HairStyle, hairline
 from talkbench.data.synthetic.hair import REGION as HAIR_REGION
 from talkbench.data.synthetic.paint import blend, polygon, polyline, spectral_noise, strokes, to_bytes
-from talkbench.geometry.head import head, smoothstep
+from talkbench.geometry.head import FACE, head, smoothstep
 
 SIZE = 512
 _TONES = np.array(
@@ -42,10 +45,11 @@ _SKIN_ROWS = 410  # rows below hold the other parts; the chest that would lie th
 class FaceTraits:
     """What is painted on a face. Colours are sRGB 0..1, strengths 0..1, places in head units.
 
-    tone: place on the line of skin tones, 0 fair to 1 dark. skin, iris, lips: colours. lip_strength, brow_strength,
-    beard, moustache: strengths. brow_thickness: half height of the brows. brow_arch, brow_slant: their shape.
-    freckles, moles: numbers. redness, tired: strength of red cheeks and of shade under the eyes. folds: strength of
-    nasolabial and chin folds. crease: of the fold of the upper lid. lashes: upper lash line, relative.
+    tone: place on the line of skin tones, 0 fair to 1 dark. skin, iris, lips: colours. lip_strength,
+    brow_strength, beard, moustache: strengths. brow_thickness: half height of the brows. brow_arch,
+    brow_slant: their shape. freckles, moles: numbers. redness, tired: strength of red cheeks and of shade
+    under the eyes. folds: strength of nasolabial and chin folds. crease: of the fold of the upper lid.
+    lashes: upper lash line, relative.
     """
 
     tone: float
@@ -136,7 +140,7 @@ def to_uv(azimuth, y):
 
 @cache
 def _grid() -> dict[str, np.ndarray]:
-    """Azimuth, height and rest position (float32, one value a pixel of the skin rows) and the azimuth of the hair grid."""
+    """Per pixel of the skin rows, float32: azimuth, height, x, z at rest, azimuth of the hair grid."""
     u = (np.arange(SIZE) + 0.5) / SIZE
     v = (np.arange(_SKIN_ROWS) + 0.5) / SIZE
     turn = np.abs(u - 0.5) * 2.14 / 0.49
@@ -207,8 +211,7 @@ def _pixels(vertices: np.ndarray) -> np.ndarray:
 
 def _face_pixels(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Atlas pixels (n, 2) of points of the front of the face given by x and y."""
-    start, stop = 0, 468
-    points, uv = head().vertices[start:stop], head().uv[start:stop]
+    points = np.asarray(head().vertices[FACE], np.float64)
     distance = (points[None, :, 0] - np.asarray(x)[:, None]) ** 2 + (
         points[None, :, 1] - np.asarray(y)[:, None]
     ) ** 2
@@ -219,7 +222,7 @@ def _face_pixels(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     off_x = np.asarray(x) - weight @ points[:, 0]
     azimuth = azimuth + off_x / (weight @ np.maximum(points[:, 2] + 0.6, 0.2)) * np.cos(azimuth) ** 2
     u, v = to_uv(azimuth, np.asarray(y, np.float64))
-    return np.stack([u, v], axis=1) * SIZE if uv is not None else None
+    return np.stack([u, v], axis=1) * SIZE
 
 
 def _mix(picture: np.ndarray, window, mask: np.ndarray, colour) -> None:
@@ -331,7 +334,7 @@ def _paint_beard(picture: np.ndarray, traits: FaceTraits, hair: HairStyle, rng: 
     mask = np.clip(np.maximum(beard * traits.beard, moustache * traits.moustache), 0, 1)
     grain = np.clip(0.82 + 0.33 * speckle, 0.15, 1.0)
     colour = 0.85 * np.array(hair.colour) + 0.03
-    blend(picture, np.clip(mask * grain, 0, 0.95), colour * (1.0))
+    blend(picture, np.clip(mask * grain, 0, 0.95), colour)
 
 
 @cache
@@ -416,7 +419,7 @@ def _paint_eyes_surround(picture: np.ndarray, traits: FaceTraits) -> None:
         window, mask = polygon(shape, outline, 3.0)
         picture[window] *= 1.0 - 0.28 * mask[..., None]
         crease = centre + (upper - centre) * np.array([1.06, 1.0]) - np.array([0.0, 5.0])
-        crease[0] = upper[0] + np.array([0.0, -2.5]) if len(crease) else crease[0]
+        crease[0] = upper[0] + np.array([0.0, -2.5])
         fold = gaussian_filter(
             strokes(shape, polyline(crease, 2.0, np.r_[0.15, 0.5, 0.8, 1, 1, 1, 0.9, 0.8, 0.4])), 0.8
         )
@@ -447,7 +450,9 @@ def _paint_eyes_surround(picture: np.ndarray, traits: FaceTraits) -> None:
 
 def _paint_scalp(picture: np.ndarray, traits: FaceTraits, hair: HairStyle, rng: np.random.Generator) -> None:
     broad = spectral_noise(rng, SIZE, 12.0, 1.0)[:_SKIN_ROWS]
-    fine = spectral_noise(rng, SIZE, 60.0, 0.3, stretch=(0.5, 2.0))[:_SKIN_ROWS] * _fields()["even"]
+    fine = spectral_noise(rng, SIZE, 60.0, 0.3, stretch=(0.5, 2.0))[:_SKIN_ROWS] * (
+        0.25 + 0.75 * _fields()["even"]
+    )
     grid = _grid()
     away = grid["y"] - hairline(hair, grid["hair_azimuth"]).astype(np.float32)
     if hair.name == "bald":
@@ -504,7 +509,7 @@ def _paint_eye(atlas: np.ndarray, traits: FaceTraits, rng: np.random.Generator) 
     rays = sum(np.sin(k * angle + phase) for k, phase in zip((7, 11, 16, 23, 31, 41), phases)) / 3.0
     region = np.empty((*radius.shape, 3), np.float32)
     white = 0.86 - 0.30 * smoothstep(radius, 0.35, 1.1)
-    white = white * (1.0 - 0.12 * smoothstep(np.array(traits.tone), 0.4, 1.0))
+    white = white * (1.0 - 0.20 * smoothstep(np.array(traits.tone), 0.4, 1.0))
     region[:] = white[..., None] * np.array([1.0, 0.975, 0.955], np.float32)
     veins = smoothstep(radius, 0.55, 1.1) * 0.25
     region *= 1.0 - veins[..., None] * np.array([0.1, 0.35, 0.3], np.float32)
@@ -538,8 +543,8 @@ def _paint_mouth(atlas: np.ndarray, rng: np.random.Generator) -> None:
     )
     teeth = slice(int(0.79 * SIZE), int(0.928 * SIZE))
     u = ((np.arange(teeth.start, teeth.stop) + 0.5) / SIZE - 0.865) / 0.0575
-    middle, wide = 0.0, 0.125
-    gaps = np.abs(((u - middle) / wide + 0.0) % 1.0 - 0.5)[None]
+    wide = 0.125  # of one tooth
+    gaps = np.abs((u / wide) % 1.0 - 0.5)[None]
     gap = smoothstep(gaps, 0.5 - 0.09, 0.5) * 0.30
     dome = 0.10 * np.cos(np.pi * 2 * ((u / wide) % 1.0))[None]
     gum_line = 0.24 + dome
@@ -567,7 +572,7 @@ def paint_atlas(
 
     Args:
         traits, hair: what to paint.
-        cloth: float32 (rows, columns, 3) sRGB 0..1, texture of the clothes, resampled into its region.
+        cloth: float32 (163, 159, 3) sRGB 0..1, from clothes.paint_cloth.
         rng: stream 22 of the identity.
 
     Returns:
@@ -585,16 +590,10 @@ def paint_atlas(
     _paint_brows(skin, traits, hair, rng)
     _paint_eyes_surround(skin, traits)
     atlas[_SKIN_ROWS:] = skin[-1:].mean(axis=(0, 1))
-    rows, columns = cloth.shape[:2]
-    atlas[CLOTH_ROWS, CLOTH_COLUMNS] = cloth[
-        : CLOTH_ROWS.stop - CLOTH_ROWS.start, : CLOTH_COLUMNS.stop - CLOTH_COLUMNS.start
-    ]
+    atlas[CLOTH_ROWS, CLOTH_COLUMNS] = cloth
     _paint_hair(atlas, hair, rng)
     _paint_eye(atlas, traits, rng)
     _paint_mouth(atlas, rng)
     full = to_bytes(atlas)
     small = full.reshape(SIZE // 2, 2, SIZE // 2, 2, 3).astype(np.uint16).sum(axis=(1, 3))
     return full, ((small + 2) // 4).astype(np.uint8)
-
-
-CLOTH_ROWS, CLOTH_COLUMNS = slice(349, 512), slice(213, 372)

@@ -1,4 +1,4 @@
-"""Still backgrounds: gradients, bookshelves, windows, panels, discs, a studio spot; drawn at 256 and blurred."""
+"""Still backgrounds, drawn at 256 px and blurred: shelves, windows, panels, discs, a studio."""
 
 from __future__ import annotations
 

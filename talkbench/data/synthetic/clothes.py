@@ -17,14 +17,15 @@ ROWS, COLUMNS = (
     slice(349, 512),
     slice(213, 372),
 )  # the atlas pixels painted with cloth, a little more than REGION
-_RING = 44
+_RING = 36
 
 
 @dataclass(frozen=True)
 class Garment:
     """What is worn. Colours sRGB 0..1, lengths in head units.
 
-    height: of the neckline at the sides. v_neck: how far it goes down in front. loose: distance from the torso.
+    height: of the neckline at the sides. v_neck: how far it goes down in front. loose: distance from the
+    torso.
     """
 
     pattern: str
@@ -113,7 +114,7 @@ def build_garment(garment: Garment) -> list[Part]:
     angle = np.linspace(-np.pi, np.pi, _RING + 1)[None]  # the seam at the back has its vertices twice
     front, back = np.maximum(np.cos(angle), 0.0), np.maximum(-np.cos(angle), 0.0)
     neck = garment.height - garment.v_neck * np.exp(-((angle / 0.42) ** 2)) - 0.16 * front + 0.12 * back
-    t = (np.linspace(0.0, 1.0, 16) ** 1.5)[:, None]
+    t = (np.linspace(0.0, 1.0, 10) ** 1.6)[:, None]
     y = neck + (-3.2 - neck) * t
     out = np.full_like(y, garment.loose)
     # the rim turns in towards the skin, so that the cloth has an edge
@@ -140,10 +141,9 @@ def build_garment(garment: Garment) -> list[Part]:
         )
     elif garment.collar == "shirt":
         open_half = 0.16
-        wrap = np.linspace(open_half, 2.0 * np.pi - open_half, _RING + 1)[None] - 2.0 * np.pi * 0.0
-        ahead = np.exp(-((((wrap if True else wrap) - open_half) / 0.5) ** 2)) + np.exp(
-            -(((wrap - 2 * np.pi + open_half) / 0.5) ** 2)
-        )
+        wrap = np.linspace(open_half, 2.0 * np.pi - open_half, _RING + 1)[None]
+        from_opening = np.minimum(wrap, 2.0 * np.pi - wrap) - open_half
+        ahead = np.exp(-((from_opening / 0.5) ** 2))
         top = -1.09 + 0.05 * np.maximum(-np.cos(wrap), 0.0) - 0.03 * ahead
         fall = top - 0.22 - 0.16 * ahead
         rows = [(top - 0.06, -0.01), (top, 0.035), (0.5 * (top + fall), 0.085), (fall, 0.12)]
@@ -152,7 +152,7 @@ def build_garment(garment: Garment) -> list[Part]:
         folded = (wrap + np.pi) % (2.0 * np.pi) - np.pi
         v = np.array([0.02, 0.03, 0.06, 0.10])[:, None]
         part = _sheet(wrap, heights, outs, v)
-        parts.append(Part(part.vertices, part.triangles, _uv(folded * 0.9 + 0.0, v), two_sided=True))
+        parts.append(Part(part.vertices, part.triangles, _uv(folded * 0.9, v), two_sided=True))
     elif garment.collar == "hood":
         roll = np.array([0.0, 0.25, 0.5, 0.75, 1.0])[:, None]
         size = 0.10 + 0.08 * back - 0.02 * front

@@ -1,7 +1,8 @@
 """Hair: a shell over the scalp from the crown to a drawn hairline, curtains for long styles, loose tufts.
 
-The rows of the shell end on the hairline itself (each column of the grid has its own length), so its edge is as ragged as
-the columns make it and no half triangles are left. Everything is built on the rest head; shape directions move it later.
+The rows of the shell end on the hairline itself (each column of the grid has its own length), so its edge is
+as ragged as the columns make it and no half triangles are left. Everything is built on the rest head; shape
+directions move it later.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from talkbench.geometry.head import head, smoothstep
 CENTRE = np.array([0.0, 0.45, -0.8])  # C0: the scalp is measured from here
 REGION = (0.01, 0.39, 0.69, 0.99)  # u0, u1, v0, v1 of the hair in the atlas
 STYLES = ("bald", "buzz", "short", "quiff", "fringe", "long", "bob", "afro", "curly", "bun")
-COLUMNS, ROWS = 96, 20
+COLUMNS, ROWS = 84, 17
 LOWEST = np.deg2rad(-48.0)  # elevation at which the scalp grid ends
 _SCALP_ROWS, _SCALP_COLUMNS = 47, 96
 
@@ -30,12 +31,12 @@ _LINE_HEIGHT = np.array([1.0, 0.99, 0.93, 0.74, 0.62, np.nan, 0.48, 0.46, -0.1, 
 class HairStyle:
     """How the hair is cut. Lengths in head units, angles in degrees.
 
-    thickness_side, thickness_top: of the shell. sideburn: height at which the hair ends before the ear. fringe: how far it
-    comes down over the forehead. recede: how far the hairline has gone up at the temples; raised: in the whole
-    front. sweep, peak: asymmetry of the
-    hairline and its point in the middle. parting: azimuth or nan. bottom: height at which long hair ends, nan if it is
-    short. rough: deviation of the thickness. asymmetry: more hair on one side. lean: slant of the strands.
-    tufts: number of loose tufts along the hairline; curl: 0 straight to 1 curly strands; colour: sRGB 0..1.
+    thickness_side, thickness_top: of the shell. sideburn: height at which the hair ends before the ear.
+    fringe: how far it comes down over the forehead. recede: how far the hairline has gone up at the temples;
+    raised: in the whole front. sweep, peak: asymmetry of the hairline and its point in the middle. parting:
+    azimuth or None. bottom: height at which long hair ends, None if it is short. rough: deviation of the
+    thickness. asymmetry: more hair on one side. lean: slant of the strands. tufts: number of loose tufts
+    along the hairline; curl: 0 straight to 1 curly strands; colour: sRGB 0..1.
     """
 
     name: str
@@ -48,8 +49,8 @@ class HairStyle:
     raised: float = 0.0
     sweep: float = 0.0
     peak: float = 0.0
-    parting: float = float("nan")
-    bottom: float = float("nan")
+    parting: float | None = None
+    bottom: float | None = None
     rough: float = 0.06
     asymmetry: float = 0.0
     lean: float = 0.0
@@ -64,7 +65,7 @@ class HairStyle:
     @property
     def is_long(self) -> bool:
         """Whether a curtain hangs below the ears."""
-        return bool(np.isfinite(self.bottom))
+        return self.bottom is not None
 
 
 _COLOURS = {
@@ -86,7 +87,7 @@ _COLOUR_CHANCES = {  # fair, middle, dark skin
 
 
 def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
-    """Draw a style; `tone` is the skin's place on the line of tones, 0 fair to 1 dark. Always the same number of draws."""
+    """Draw a style for a skin tone (0 fair to 1 dark). Always the same number of draws."""
     group = "fair" if tone < 0.4 else "middle" if tone < 0.68 else "dark"
     base = _COLOURS[list(_COLOURS)[rng.choice(len(_COLOURS), p=_COLOUR_CHANCES[group])]]
     colour = tuple(np.clip(np.array(base) * rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3), 0.03, 0.95))
@@ -109,19 +110,17 @@ def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
         "raised": between(11, -0.03, 0.13),
         "asymmetry": float(side * between(4, 0.0, 0.25)),
         "lean": float(-side * between(5, 0.0, 0.12)),
-        "parting": float(side * between(6, 14.0, 34.0)) if u[6] > 0.5 else float("nan"),
+        "parting": float(side * between(6, 14.0, 34.0)) if u[6] > 0.5 else None,
         "tufts": int(between(7, 22, 46)),
     }
     if name in ("bald", "buzz"):
-        return HairStyle(
-            **common | {"tufts": 0, "recede": max(common["recede"], 0.0), "parting": float("nan")}
-        )
+        return HairStyle(**common | {"tufts": 0, "recede": max(common["recede"], 0.0), "parting": None})
     if name == "short":
         return HairStyle(
             **common, thickness_side=between(8, 0.04, 0.09), thickness_top=between(9, 0.10, 0.20), rough=0.10
         )
     if name == "quiff":
-        up = {"tufts": 0, "recede": 0.03, "parting": float("nan"), "peak": 0.0}
+        up = {"tufts": 0, "recede": 0.03, "parting": None, "peak": 0.0}
         return HairStyle(**common | up, thickness_side=0.04, thickness_top=between(9, 0.20, 0.30), rough=0.09)
     if name == "fringe":
         low = {
@@ -152,7 +151,7 @@ def draw_hair(rng: np.random.Generator, tone: float) -> HairStyle:
         )
     round_cut = {
         "recede": 0.0,
-        "parting": float("nan"),
+        "parting": None,
         "tufts": 0,
         "lean": 0.0,
         "sweep": 0.3 * common["sweep"],
@@ -196,7 +195,7 @@ def hairline(style: HairStyle, azimuth: np.ndarray) -> np.ndarray:
 
 @compiled
 def _cast(origin, directions, corners):
-    """Distance from a point inside a mesh to its farthest surface along each direction, 0 where it has a hole."""
+    """Distance from a point inside a mesh to its farthest surface along directions, 0 at a hole."""
     out = np.zeros(len(directions))
     for d in range(len(directions)):
         dx, dy, dz = directions[d]
@@ -222,9 +221,11 @@ def _cast(origin, directions, corners):
 
 @cache
 def _scalp() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Elevations, azimuths and radius of the scalp grid, closed in azimuth: the rest head as seen from CENTRE.
+    """Elevations, azimuths and radius of the scalp grid, closed in azimuth: the rest head as seen from
+    CENTRE.
 
-    Measured on the mesh: `hair_radius` of the head file lies up to .25 under and .1 above the skin below the crown.
+    Measured on the mesh: `hair_radius` of the head file lies up to .25 under and .1 above the skin below the
+    crown.
     """
     elevations = np.linspace(np.pi / 2, LOWEST, _SCALP_ROWS)
     azimuths = np.linspace(0.0, 2.0 * np.pi, _SCALP_COLUMNS + 1)
@@ -239,7 +240,7 @@ def _scalp() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def scalp_radius(azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:
-    """Distance of the scalp from CENTRE in a direction (radians), bilinear on a grid measured on the rest head."""
+    """Distance of the scalp from CENTRE in a direction (radians), bilinear on a measured grid."""
     elevations, azimuths, radius = _scalp()
     row = (elevations[0] - np.asarray(elevation)) / (elevations[0] - elevations[1])
     row = np.clip(row, 0.0, len(elevations) - 1.000001)
@@ -268,7 +269,7 @@ def _line_elevation(azimuth: np.ndarray, height: np.ndarray) -> np.ndarray:
 
 
 def _smooth_noise(rng: np.random.Generator, rows: int, columns: int, waves: int) -> np.ndarray:
-    """Noise (rows, columns) of unit deviation, periodic in the columns, about `waves` bumps round the head."""
+    """Noise (rows, columns) of unit deviation, periodic in the columns, about `waves` bumps round."""
     k = np.fft.rfftfreq(columns, 1.0 / columns)
     r = np.fft.fftfreq(rows, 1.0 / rows)
     keep = np.exp(-((k / waves) ** 2))[None] * np.exp(-((r / max(waves * rows / columns, 1.5)) ** 2))[:, None]
@@ -296,7 +297,13 @@ def _height(style: HairStyle, azimuth, elevation, base) -> np.ndarray:
         front = smoothstep(z, -1.1, -0.15) * smoothstep(y, 0.85, 1.1)
         return style.thickness_side + more * (0.35 + 0.75 * front) * smoothstep(y, 0.6, 1.15)
     # the skull is an egg; hair makes it round where it narrows
-    round_off = 0.5 * style.thickness_top * np.exp(-(((y - 1.12) / 0.30) ** 2)) * np.sin(azimuth) ** 2
+    round_off = (
+        0.5
+        * min(style.thickness_top, 0.15)
+        * (1.0 - 0.7 * style.curl)
+        * np.exp(-(((y - 1.12) / 0.30) ** 2))
+        * np.sin(azimuth) ** 2
+    )
     return style.thickness_side + more * smoothstep(y, 0.45, 1.2) + round_off
 
 
@@ -321,14 +328,14 @@ def _shell(style: HairStyle, rng: np.random.Generator) -> tuple[Part, dict]:
     if style.is_long:  # the curtain covers the sides
         covered = smoothstep(turn, 60.0, 76.0)[None] * smoothstep(-y, -1.15, -0.85)
         height = height * (1.0 - 0.9 * covered)
-    noise = _smooth_noise(rng, ROWS, COLUMNS, 20 if style.curl else 9)
+    noise = _smooth_noise(rng, ROWS, COLUMNS, 26 if style.curl else 9)
     strands = _smooth_noise(rng, 1, COLUMNS, 30)
     slope = 0.25 if style.name == "quiff" else 0.6
     taper = smoothstep(t, 0.02, 0.25)[:, None]
-    relief = 1.0 + taper * (style.rough * noise + 0.5 * style.rough * strands)
+    relief = 1.0 + taper * (style.rough * noise + 0.5 * (1.0 - style.curl) * style.rough * strands)
     thickness = height * smoothstep(s, -0.04, 0.10 + slope * height) * np.clip(relief, 0.5, 1.6)
     thickness = thickness * (1.0 + taper * style.asymmetry * np.sin(azimuth)[None])
-    if np.isfinite(style.parting):
+    if style.parting is not None:
         # the parting runs back from the hairline along a plane beside the middle
         x = base * np.cos(elevation) * np.sin(azimuth)[None]
         place = 0.75 * np.sin(np.deg2rad(style.parting))
@@ -367,11 +374,11 @@ def _shell(style: HairStyle, rng: np.random.Generator) -> tuple[Part, dict]:
 
 def _curtain(style: HairStyle, rng: np.random.Generator, grid: dict) -> Part:
     """Long hair: from under the shell out to a cylinder and down, open in front of the face."""
-    columns = 60
+    columns = 48
     opening = 62.0 if style.name == "long" else 66.0
     azimuth = np.deg2rad(np.linspace(opening, 360.0 - opening, columns))
     side = np.minimum(np.abs(np.linspace(0.0, 1.0, columns)), np.abs(np.linspace(1.0, 0.0, columns)))
-    rows, upper = 16, 6
+    rows, upper = 14, 6
     bottom = style.bottom + 0.05 * _smooth_noise(rng, 1, columns, 12)[0] + 0.02 * rng.standard_normal(columns)
     bottom = bottom + (0.20 if style.name == "bob" else 0.3) * smoothstep(-side, -0.06, 0.0) * rng.uniform(
         0.2, 1.0
@@ -423,14 +430,14 @@ def _tufts(style: HairStyle, rng: np.random.Generator, grid: dict) -> list[Part]
         beyond = (0.02 + 0.06 * draw[2]) * (1.2 if style.fringe else 0.7)
         slant = (draw[3] - 0.5) * 0.22 + style.lean * 0.8
         half = 0.018 + 0.02 * draw[4]
-        steps = np.linspace(0.0, 1.0, 5)
+        steps = np.linspace(0.0, 1.0, 4)
         el = end + length * (1.0 - steps) - beyond * steps
         az = psi + slant * steps / max(np.cos(end), 0.3)
         shell = np.interp(el[::-1], grid["elevation"][::-1, column], grid["radius"][::-1, column])[::-1]
         lift = np.where(steps < 0.99, 0.012 + 0.02 * draw[5] * np.sin(np.pi * steps), 0.004)
         scalp = scalp_radius(az, np.maximum(el, LOWEST))
         radius = np.maximum(shell, scalp + 0.012) + lift
-        width = half * np.array([0.5, 1.0, 1.0, 0.75, 0.08])
+        width = half * np.array([0.5, 1.0, 0.85, 0.08])
         left = CENTRE + radius[:, None] * direction(az - width, el)
         right = CENTRE + radius[:, None] * direction(az + width, el)
         middle = CENTRE + (radius + 0.3 * width)[:, None] * direction(az, el)
@@ -438,7 +445,7 @@ def _tufts(style: HairStyle, rng: np.random.Generator, grid: dict) -> list[Part]
         uv = _strand_uv(
             style, np.stack([az - width, az, az + width], 1) + 2.0 * draw[4], 0.45 + 0.55 * steps[:, None]
         )
-        parts.append(Part(vertices, grid_triangles(5, 3, closed=False), uv.reshape(-1, 2), two_sided=True))
+        parts.append(Part(vertices, grid_triangles(4, 3, closed=False), uv.reshape(-1, 2), two_sided=True))
     return parts
 
 

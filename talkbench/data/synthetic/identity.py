@@ -1,7 +1,8 @@
 """An identity of the synthetic benchmark: shape, look and light, all drawn from its number.
 
-Streams are `numpy.random.default_rng([identity, stream])`: 11 traits, 22 atlas, 33 background (keyed by its own number),
-44 light, 77 the shapes of single strands. Each part has a stream of its own, so that another draw in one part changes no other.
+Streams are `numpy.random.default_rng([identity, stream])`: 11 traits, 22 atlas, 33 background (keyed by its
+own number), 44 light, 77 the shapes of single strands. Each part has a stream of its own, so that another
+draw in one part changes no other.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def draw_traits(identity: int) -> Traits:
 
 
 def eye_sockets(deformer: Deformer) -> list[Part]:
-    """A dark hollow behind each eyeball of a shaped head: without it one looks past the ball and through the skull."""
+    """A dark hollow behind each eyeball: without it one looks past the ball and through the skull."""
     parts = []
     for ring, centre in zip(head().rings_eyes, deformer.eye_centres):
         rim = deformer.rest[ring].astype(np.float64)
@@ -103,13 +104,9 @@ def eye_sockets(deformer: Deformer) -> list[Part]:
 
 @cache
 def _head_triangles() -> np.ndarray:
-    """The head's triangles; the mouth bag faces inwards, the torso below every picture is left out."""
+    """The head's triangles without the part of the torso that lies below every picture."""
     data = head()
-    triangles = np.array(data.triangles)
-    bag = (triangles >= data.parts["bag"].start).all(1) & (triangles < data.parts["bag"].stop).all(1)
-    corners = data.vertices[triangles[bag]] - data.vertices[data.parts["bag"]].mean(0)
-    if np.linalg.det(corners.astype(np.float64)).sum() > 0:
-        triangles[bag] = triangles[bag][:, ::-1]
+    triangles = data.triangles
     torso = triangles[:, 0] >= data.parts["torso"].start
     return triangles[~(torso & (data.vertices[triangles][:, :, 1].max(1) < -2.3))]
 
@@ -151,7 +148,7 @@ def make_identity(identity: int, background: int | None = None) -> Identity:
     painter = np.random.default_rng([identity, 22])
     atlas, atlas_small = paint_atlas(traits.face, traits.hair, paint_cloth(traits.garment, painter), painter)
     lamp = np.random.default_rng([identity, 44])
-    light = draw_light(lamp, traits.face.skin)
+    light = draw_light(lamp, traits.face.skin, traits.hair.colour)
     ao, shadow = bake(rest, triangles, material, light, lamp)
     look = Look(
         triangles=triangles,

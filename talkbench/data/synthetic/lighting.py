@@ -1,4 +1,4 @@
-"""Light of an identity and what of it reaches each vertex at rest: ambient occlusion and the key light's shadow."""
+"""Light of an identity, and how much of it reaches each vertex at rest."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import numpy as np
 from talkbench.data.synthetic.paint import to_linear
 from talkbench.data.synthetic.render import CLOTH, EYE, HAIR, MOUTH, SKIN, TEETH, Light, rasterize
 from talkbench.geometry.compiled import compiled
+from talkbench.geometry.head import head
 
 RESOLUTION = 112  # edge of the depth maps
 AMBIENT_DIRECTIONS, KEY_DIRECTIONS = 55, 12
 KEY_JITTER = 0.16
 BIAS = 0.035  # head units in front of a vertex that do not count as cover
+_BAG_LIGHT = np.array([(0.60, 0.45), (0.55, 0.30), (0.40, 0.12), (0.25, 0.03), (0.20, 0.0)])
 _LOW = -2.3  # what lies below is out of every picture
 
 
@@ -19,13 +21,18 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector, axis=-1, keepdims=True)
 
 
-def draw_light(rng: np.random.Generator, skin: tuple[float, float, float]) -> Light:
-    """Draw key, sky and fill light and expose for a skin colour (sRGB 0..1), so that neither fair nor dark skin is lost."""
+def draw_light(
+    rng: np.random.Generator, skin: tuple[float, float, float], hair: tuple[float, float, float]
+) -> Light:
+    """Draw key, sky and fill light, exposed so that neither fair skin, dark skin nor white hair is lost.
+
+    skin, hair: colours, sRGB 0..1.
+    """
     azimuth, elevation = np.deg2rad(rng.uniform(-55.0, 55.0)), np.deg2rad(rng.uniform(15.0, 50.0))
     tint = 1.0 + rng.uniform(-0.06, 0.06, 3)
     key, sky = rng.uniform(0.85, 1.05), rng.uniform(0.42, 0.60)
     sky_tint = 1.0 + rng.uniform(-0.04, 0.04, 3)
-    brightest = float(np.max(to_linear(np.array(skin))))
+    brightest = float(max(np.max(to_linear(skin)), 1.3 * np.max(to_linear(hair))))
     exposure = np.clip(0.80 / (brightest * (key + 0.8 * sky)), 0.68, 1.2)
 
     def towards(turn: float, up: float) -> np.ndarray:
@@ -145,4 +152,7 @@ def bake(
     shadow[material == EYE] += 0.35
     ao[material == TEETH], shadow[material == TEETH] = 0.95, 0.85
     ao[material == MOUTH], shadow[material == MOUTH] = 0.60, 0.50
+    bag = head().parts["bag"]  # rings of 20 from the lips inwards, then the end
+    depth = np.minimum(np.arange(bag.stop - bag.start) // len(head().rings_lips[0]), len(_BAG_LIGHT) - 1)
+    ao[bag], shadow[bag] = _BAG_LIGHT[depth].T
     return np.clip(ao, 0.0, 1.0).astype(np.float32), np.clip(shadow, 0.0, 1.0).astype(np.float32)

@@ -1,13 +1,13 @@
 """Soft-edged shapes and noise on float32 pictures: the brushes of the synthetic textures and backgrounds.
 
-Coverage is computed from exact distances to edges, not by a drawing library, so that every platform paints the same.
+Coverage is computed from exact distances to edges, not by a drawing library, so that every platform paints
+the same.
 Pixel coordinates are (x right, y down) with the centre of the first pixel at (0.5, 0.5).
 """
 
 from __future__ import annotations
 
 import numpy as np
-
 from scipy import fft
 
 from talkbench.geometry.compiled import compiled
@@ -18,8 +18,10 @@ def spectral_noise(
 ) -> np.ndarray:
     """Noise of zero mean and unit deviation, float32 (size, size), periodic in both directions.
 
-    White noise whose spectrum is divided by max(k, corner)^power, k in cycles per picture; `stretch` (rows, columns)
-    multiplies the frequencies of each axis before k is formed, so (1, 4) draws streaks along the columns' axis less.
+    White noise whose spectrum is divided by max(k, corner)^power, k in cycles per picture; `stretch` (rows,
+    columns)
+    multiplies the frequencies of each axis before k is formed, so (1, 4) draws streaks along the columns'
+    axis less.
     """
     white = rng.standard_normal((size, size))
     rows = np.fft.fftfreq(size, 1.0 / size)[:, None] * stretch[0]
@@ -98,7 +100,7 @@ def _strokes(mask, segments):
 
 
 def strokes(shape: tuple[int, int], segments: np.ndarray) -> np.ndarray:
-    """Coverage float32 of tapered straight strokes (n, 7): x0, y0, x1, y1, width at each end in pixels, strength 0..1."""
+    """Coverage float32 of tapered strokes (n, 7): x0, y0, x1, y1, two widths in px, strength 0..1."""
     mask = np.zeros(shape, np.float32)
     _strokes(mask, np.ascontiguousarray(segments, np.float64))
     return mask

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Part:
-    """A mesh: vertices (V, 3) in head units, triangles int (F, 3) counter-clockwise from outside, uv (V, 2)."""
+    """A mesh: vertices (V, 3) in head units, triangles (F, 3) counter-clockwise, uv (V, 2)."""
 
     vertices: np.ndarray
     triangles: np.ndarray
@@ -18,7 +18,8 @@ class Part:
 
 
 def grid_triangles(rows: int, columns: int, *, closed: bool) -> np.ndarray:
-    """Triangles (F, 3) of a grid stored row by row, rows running down and columns to the right seen from outside.
+    """Triangles (F, 3) of a grid stored row by row, rows running down and columns to the right seen from
+    outside.
 
     `closed` joins the last column to the first.
     """

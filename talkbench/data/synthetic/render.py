@@ -20,7 +20,7 @@ class RenderError(ValueError):
 
 @dataclass(frozen=True)
 class Camera:
-    """Weak perspective: k = size / framing pixels per head unit; px = size/2 + k x, py = size/2 - k (y - .30).
+    """Weak perspective: px = size/2 + k x, py = size/2 - k (y - .30), k = size / framing pixels a head unit.
 
     size: edge of the square picture in pixels. framing: edge in head units (outer eye corners = 1).
     """
@@ -34,7 +34,7 @@ class Camera:
         return self.size / self.framing
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """(..., 3) head units -> (..., 3) float32: px right, py down (pixel centres at +.5), z towards the viewer, in px."""
+        """(..., 3) head units -> float32 (..., 3) pixels: right, down (centres at +.5), to the viewer."""
         points = np.asarray(points, np.float32)
         half, k = self.size / 2, self.scale
         x, y, z = points[..., 0], points[..., 1], points[..., 2]
@@ -45,7 +45,8 @@ class Camera:
 class Light:
     """Light of a scene, linear RGB; directions are unit vectors from the head towards the light.
 
-    key_direction (3,), key_colour (3,); sky (3,) from above, ground (3,) from below; fill_direction (3,), fill (3,).
+    key_direction (3,), key_colour (3,); sky (3,) from above, ground (3,) from below; fill_direction (3,),
+    fill (3,).
     """
 
     key_direction: np.ndarray
@@ -156,8 +157,9 @@ def rasterize(px, py, z, triangles, cull, height, width):
         height, width: size of the buffers.
 
     Returns:
-        zbuffer float32 (height, width), -inf where nothing is; triangle index int32, -1 where nothing is; w0, w1
-        float32, weights of the triangle's first two corners. Of triangles equally near the first counts.
+        zbuffer float32 (height, width), -inf where nothing is; triangle index int32, -1 where nothing is;
+        w0, w1 float32, weights of the triangle's first two corners. Of triangles equally near the first
+        counts.
     """
     points = np.empty((len(px), 3))
     points[:, 0] = px
@@ -230,7 +232,7 @@ def _power(base, exponent):
 
 @compiled
 def _shade(table, look, points, index, w0, w1, atlas, light, tables, frame):
-    """Shade the visible samples (2 a pixel and axis) and average them over `frame`, which holds the background.
+    """Shade the visible samples, 2 x 2 a pixel, and average them over `frame`, which holds the background.
 
     table (V, 8): normal, u, v in texels, ao, shadow, lips. light (6, 3): rows as in `Light`.
     """
@@ -335,9 +337,10 @@ def _shade(table, look, points, index, w0, w1, atlas, light, tables, frame):
 def _draw(vertices, look, table, atlas, light, tables, scale, marks, frames, visible, kinds):
     """Draw all frames.
 
-    vertices (T, V, 3) posed; look = (triangles, cull, two_sided, material); table (V, 8) as in `_shade`, normals
-    written here; scale: samples per head unit; marks: vertices of the landmarks. Written: frames (T, S, S, 3), which
-    come with the background in them, visible (T, 68), kinds (T, S, S). frames or kinds of no frames are left out.
+    vertices (T, V, 3) posed; look = (triangles, cull, two_sided, material); table (V, 8) as in `_shade`, its
+    normals are written here; scale: samples a head unit; marks: vertices of the landmarks. Written: frames
+    (T, S, S, 3), which come with the background in them; visible (T, 68); kinds (T, S, S). A first axis of 0
+    leaves frames or kinds out.
     """
     triangles, cull, two_sided, material = look
     size = kinds.shape[1]
@@ -408,8 +411,12 @@ def _array(values, dtype, shape: tuple, name: str) -> np.ndarray:
 class Drawing:
     """What one pass of the renderer gives.
 
-    frames: uint8 (T, S, S, 3), sRGB. landmarks: float32 (T, 68, 3), px right, py down (pixel centres at +.5), z towards
-    the viewer, in pixels. visible: bool (T, 68). material: int8 (T, S, S), nearest material of a pixel, -1 background.
+    Attributes:
+        frames: uint8 (T, S, S, 3), sRGB.
+        landmarks: float32 (T, 68, 3) in pixels: right, down (pixel centres at +.5), towards the viewer.
+        visible: bool (T, 68).
+        material: int8 (T, S, S), material of what is nearest in a pixel, -1 background.
+
     frames and material have T = 0 where they were not asked for.
     """
 
@@ -474,12 +481,12 @@ def draw(
 
 
 def render(look: Look, posed_vertices: np.ndarray, camera: Camera) -> np.ndarray:
-    """Frames of posed heads: float32 (T, V, 3) head units -> uint8 (T, S, S, 3) sRGB. See `draw` for labels too."""
+    """Frames of posed heads: float32 (T, V, 3) head units -> uint8 (T, S, S, 3) sRGB."""
     return draw(look, posed_vertices, camera).frames
 
 
 def labels(look: Look, posed_vertices: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks float32 (T, 68, 3) in pixels and visible bool (T, 68), without drawing (`draw` gives both at once)."""
+    """Landmarks float32 (T, 68, 3) in pixels, visible bool (T, 68). `draw` gives them with the frames."""
     drawing = draw(look, posed_vertices, camera, colour=False)
     return drawing.landmarks, drawing.visible
 

@@ -135,9 +135,7 @@ def _plain(value: Any) -> Any:
 def example_shapes(
     network: nn.Module, state_dict: Mapping[str, Any] | None = None
 ) -> tuple[tuple[int, ...], ...]:
-    """Shapes of the smallest inputs on which a network can be initialised. A mapping network needs its state
-    dict.
-    """
+    """Shapes of the smallest inputs that initialise a network (a mapping network needs its state dict)."""
     if isinstance(network, KeypointDetector):
         side = round(2**network.num_blocks / network.scale_factor)
         return ((1, side, side, 3),)
@@ -184,7 +182,8 @@ def _read_generator(s: Mapping[str, Any]) -> Generator:
         "num_down_blocks": downs,
         "volume_channels": channels,
         "depth": _width(s, "second.weight") // channels,
-        "num_resblocks": len(_numbers(s, r"resblocks_3d\.3dr(\d+)\.")),
+        "volume_resblocks": len(_numbers(s, r"resblocks_3d\.3dr(\d+)\.")),
+        "num_resblocks": len(_numbers(s, r"resblocks_2d\.2dr(\d+)\.")),
         "motion_expansion": _width(s, f"{motion}hourglass.decoder.up_blocks.{levels - 1}.conv.weight"),
         "motion_max_features": _width(s, f"{motion}hourglass.encoder.down_blocks.{levels - 1}.conv.weight"),
         "motion_blocks": levels,

@@ -1,6 +1,4 @@
-"""Random thin-plate-spline transformations for the equivariance loss (first-order motion model, section
-3.1).
-"""
+"""Random thin-plate-spline transformations for the equivariance loss (first-order motion model)."""
 
 from typing import NamedTuple
 
@@ -28,9 +26,7 @@ def from_noise(
     affine_sigma: float = AFFINE_SIGMA,
     spline_sigma: float = SPLINE_SIGMA,
 ) -> Transform:
-    """Standard normal noise (B, 2, 3) and (B, P) -> a transformation near the identity. P is a square
-    number.
-    """
+    """Normal noise (B, 2, 3) and (B, P), P a square -> a transformation near the identity."""
     identity = jnp.eye(2, 3)
     return Transform(identity + affine_sigma * theta_noise, spline_sigma * control_noise)
 

@@ -8,7 +8,6 @@ from talkbench.data import augment
 from talkbench.geometry.alignment import kabsch
 from talkbench.geometry.head import head
 from talkbench.geometry.rotations import head_rotation, hopenet_angles
-from talkbench.geometry.topology import mirrored as mirrored_landmarks
 
 # The method's algebra has y down and x to the right, as pictures have; labels and head mesh have y up.
 _Y_DOWN = np.diag([1.0, -1.0, 1.0])
@@ -60,7 +59,7 @@ class Pair:
         if mirrored:
             frames = frames[:, :, ::-1]
         if any(self.colour):
-            frames = augment.colour_jitter(frames, rng, *self.colour)
+            frames = augment.colour_jitter(frames, augment.draw_jitter(rng, *self.colour))
         example = {"source": np.ascontiguousarray(frames[0]), "driving": np.ascontiguousarray(frames[1])}
         if not (self.landmarks or self.mouth or self.headpose):
             return example
@@ -71,7 +70,7 @@ class Pair:
             )
         points = view.landmarks[chosen].astype(np.float32)
         if mirrored:
-            points = mirrored_landmarks(points, size)
+            points = augment.flip_landmarks(points, size)
         flat = points[..., :2] * (2 / size) - 1
         if self.landmarks:
             example["landmarks"] = flat[:, list(self.landmarks)]

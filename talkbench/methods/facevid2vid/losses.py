@@ -76,9 +76,7 @@ def _mean_difference(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def generator_gan(fake: DiscriminatorOutput, gan: Gan = "hinge") -> jax.Array:
-    """The generator's adversarial term from the discriminator's output on generated images, summed over
-    scales.
-    """
+    """The generator's adversarial term from the discriminator's output on its images, summed over scales."""
     if gan == "hinge":
         return sum(-score.astype(jnp.float32).mean() for _, score in fake)
     if gan == "ls":
@@ -87,9 +85,7 @@ def generator_gan(fake: DiscriminatorOutput, gan: Gan = "hinge") -> jax.Array:
 
 
 def feature_matching(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> jax.Array:
-    """Sum over scales and feature maps of the mean absolute difference; no gradient into the real image's
-    maps.
-    """
+    """Mean absolute differences summed over scales and maps; no gradient into the real maps."""
     return sum(
         _mean_difference(jax.lax.stop_gradient(a), b)
         for (ours, _), (theirs, _) in zip(real, fake, strict=True)
@@ -98,9 +94,7 @@ def feature_matching(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> ja
 
 
 def discriminator_gan(real: DiscriminatorOutput, fake: DiscriminatorOutput, gan: Gan = "hinge") -> jax.Array:
-    """The discriminator's term from its outputs on real and (detached) generated images, summed over
-    scales.
-    """
+    """The discriminator's term from its outputs on real and detached generated images, summed over scales."""
     total = 0.0
     for (_, a), (_, b) in zip(real, fake, strict=True):
         a, b = a.astype(jnp.float32), b.astype(jnp.float32)
@@ -119,9 +113,7 @@ def equivariance(keypoints: jax.Array, transformed: jax.Array, transform: tps.Tr
 
 
 def keypoint_spread(keypoints: jax.Array, distance: float = 0.1) -> jax.Array:
-    """Sum over all ordered pairs (a point with itself included: K times `distance`) of mean max(0, distance
-    - squared distance).
-    """
+    """Sum over all ordered pairs, i = j included, of the mean of max(0, distance - squared distance)."""
     difference = keypoints[:, :, None] - keypoints[:, None] + 1e-6
     return jnp.maximum(distance - (difference**2).sum(-1), 0).mean(0).sum()
 
@@ -137,9 +129,7 @@ def keypoint_prior(keypoints: jax.Array) -> jax.Array:
 
 
 def headpose(predicted: Sequence[jax.Array], teacher: Sequence[jax.Array]) -> jax.Array:
-    """Sum over yaw, pitch, roll of the mean absolute difference in degrees; no gradient into the teacher's
-    angles.
-    """
+    """Mean absolute differences in degrees, summed over the angles; no gradient into the teacher's."""
     return sum(jnp.abs(a - jax.lax.stop_gradient(b)).mean() for a, b in zip(predicted, teacher, strict=True))
 
 

@@ -24,7 +24,7 @@ from talkbench.nn.norm import BatchNorm
 from talkbench.nn.pool import avg_pool, global_avg_pool, max_pool
 from talkbench.nn.resize import gaussian_downsample, resize_linear, upsample_nearest
 from talkbench.nn.spade import SpadeBlock
-from talkbench.nn.warp import coordinate_grid, grid_sample
+from talkbench.nn.warp import coordinate_grid, grid_sample, shift_volumes
 
 NUM_BINS = 66  # bins of 3 degrees for each head angle
 
@@ -39,6 +39,20 @@ def from_volume(x: jax.Array) -> jax.Array:
     """(B, D, h, w, C) -> (B, h, w, C D), C major."""
     b, d, h, w, c = x.shape
     return x.transpose(0, 2, 3, 4, 1).reshape(b, h, w, c * d)
+
+
+def space_to_depth(x: jax.Array, patch: int) -> jax.Array:
+    """(B, H, W, C) -> (B, H/patch, W/patch, patch patch C)."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // patch, patch, w // patch, patch, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, h // patch, w // patch, patch * patch * c)
+
+
+def depth_to_space(x: jax.Array, patch: int) -> jax.Array:
+    """The inverse of `space_to_depth`."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, patch, patch, c // patch**2).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, h * patch, w * patch, c // patch**2)
 
 
 class KeypointDetector(nn.Module):
@@ -63,9 +77,7 @@ class KeypointDetector(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool = False) -> jax.Array:
-        """image (B, H, W, 3) -> keypoints (B, K, 3) float32. H and W must divide by 2**num_blocks /
-        scale_factor.
-        """
+        """image (B, H, W, 3) -> (B, K, 3) float32. Sides must divide by 2**num_blocks / scale_factor."""
         x = gaussian_downsample(image, self.scale_factor)
         self.sow("intermediates", "down", x)
         step = 2**self.num_blocks
@@ -94,6 +106,7 @@ class HeadExpressionEstimator(nn.Module):
     Attributes:
         widths: after conv1 to conv5.
         blocks: residual blocks at each of the last four widths.
+        patch: as the generator's.
         stem_stride, stem_pool: how the first layers reduce the picture; small pictures keep more of theirs, or lips
             would be lost before the first block.
     """
@@ -103,16 +116,15 @@ class HeadExpressionEstimator(nn.Module):
     blocks: Sequence[int] = (3, 3, 5, 2)
     stem_stride: int = 2
     stem_pool: bool = True
+    patch: int = 1
     num_bins: int = NUM_BINS
     dtype: Any = None
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool = False) -> dict[str, jax.Array]:
-        """image (B, H, W, 3), full size -> yaw, pitch, roll logits (B, 66), t (B, 3), exp (B, 3K),
-        float32.
-        """
+        """image (B, H, W, 3) -> yaw, pitch, roll logits (B, 66), t (B, 3), exp (B, 3K), float32."""
         x = Conv(self.widths[0], (7, 7), stride=self.stem_stride, padding=3, dtype=self.dtype, name="conv1")(
-            image
+            space_to_depth(image, self.patch)
         )
         x = nn.relu(BatchNorm(name="norm1")(x, train))
         if self.stem_pool:
@@ -135,9 +147,7 @@ class HeadExpressionEstimator(nn.Module):
 
 
 def gaussian_heatmaps(keypoints: jax.Array, size: Sequence[int], variance: float = 0.01) -> jax.Array:
-    """Unnormalised Gaussians around keypoints (B, K, 3) on a corner-aligned grid of `size` (D, H, W): (B, D,
-    H, W, K).
-    """
+    """Unnormalised Gaussians around keypoints (B, K, 3) on a grid of `size` (D, H, W): (B, D, H, W, K)."""
     squares = 0.0
     for axis, n in enumerate(size):
         line = jnp.linspace(-1, 1, n)
@@ -179,6 +189,8 @@ class DenseMotion(nn.Module):
     Attributes:
         compress: channels to which the volume is reduced before it is warped K + 1 times.
         mask_threshold: mask values below it become 0 without renormalising (1e-3 in SadTalker).
+        entry_channels: 0, or the width to which heat maps and warped volumes are mixed before the hourglass (small
+            models: without it the hourglass's last convolution is most of the whole network's work).
     """
 
     num_keypoints: int = 15
@@ -187,6 +199,7 @@ class DenseMotion(nn.Module):
     num_blocks: int = 5
     compress_channels: int = 4
     mask_window: int = 7
+    entry_channels: int = 0
     variance: float = 0.01
     mask_threshold: float = 0.0
     dtype: Any = None
@@ -210,13 +223,16 @@ class DenseMotion(nn.Module):
         x = Conv(self.compress_channels, (1, 1, 1), dtype=self.dtype, name="compress")(volume)
         x = BatchNorm(name="norm")(x, train)
         flows = sparse_motions(source, driving, size, jacobian)
-        deformed = grid_sample(nn.relu(x), flows)
+        shifts = jnp.pad(source - driving, ((0, 0), (1, 0), (0, 0)))
+        deformed = shift_volumes(nn.relu(x), shifts) if jacobian is None else grid_sample(nn.relu(x), flows)
         heat = gaussian_heatmaps(driving, size, self.variance) - gaussian_heatmaps(
             source, size, self.variance
         )
         heat = jnp.pad(heat, ((0, 0),) * 4 + ((1, 0),))
         x = jnp.concatenate([heat[..., None].astype(deformed.dtype), deformed], -1)
         x = x.reshape(*x.shape[:4], -1)
+        if self.entry_channels:
+            x = Conv(self.entry_channels, (1, 1, 1), dtype=self.dtype, name="entry")(x)
         hourglass = Hourglass(
             self.block_expansion, self.num_blocks, self.max_features, 3, dtype=self.dtype, name="hourglass"
         )
@@ -227,7 +243,7 @@ class DenseMotion(nn.Module):
         occlusion = Conv(1, window[1:], padding=padding, dtype=self.dtype, name="occlusion")(from_volume(x))
         return {
             "mask": mask,
-            "deformation": combine_flows(mask, flows),
+            "deformation": combine_shifts(mask, shifts) if jacobian is None else combine_flows(mask, flows),
             "occlusion": jax.nn.sigmoid(occlusion.astype(jnp.float32)),
             "sparse_motions": flows,
             "deformed": deformed,
@@ -236,9 +252,7 @@ class DenseMotion(nn.Module):
 
 
 def flow_mask(logits: jax.Array, threshold: float = 0.0) -> jax.Array:
-    """Softmax over the last axis (K + 1 flows), float32; values below `threshold` become 0, without
-    renormalising.
-    """
+    """Softmax over the last axis (the flows), float32; values below `threshold` become 0 and stay lost."""
     mask = jax.nn.softmax(logits.astype(jnp.float32), -1)
     return jnp.where(mask < threshold, 0.0, mask) if threshold else mask
 
@@ -246,6 +260,12 @@ def flow_mask(logits: jax.Array, threshold: float = 0.0) -> jax.Array:
 def combine_flows(mask: jax.Array, flows: jax.Array) -> jax.Array:
     """mask (B, D, h, w, K+1) and flows (B, D, h, w, K+1, 3) -> their weighted sum (B, D, h, w, 3)."""
     return (mask[..., None] * flows).sum(-2)
+
+
+def combine_shifts(mask: jax.Array, shifts: jax.Array) -> jax.Array:
+    """`combine_flows` where every flow is the grid plus a constant: mask (B, D, h, w, K+1), shifts (B, K+1, 3)."""
+    grid = coordinate_grid(mask.shape[1:4]) * mask.sum(-1, keepdims=True)
+    return grid + jnp.einsum("bdhwk,bkc->bdhwc", mask, shifts, precision=jax.lax.Precision.HIGHEST)
 
 
 class SpadeDecoder(nn.Module):
@@ -290,13 +310,15 @@ class Generator(nn.Module):
         block_expansion, max_features, num_down_blocks: the 2-D encoder; the feature volume has the image's
             size / 2**num_down_blocks.
         volume_channels, depth: C and D of the feature volume.
-        num_resblocks: of the volume's, and of the plain decoder's 2-D residual blocks.
+        volume_resblocks, num_resblocks: of the volume's 3-D, and of the plain decoder's 2-D residual blocks.
         motion_scale: side of the feature volume / side at which dense motion runs (1 in all published
             settings).
         motion_expansion, motion_max_features, motion_blocks: the dense motion's hourglass; the volume's sides
             / motion_scale must divide by 2**motion_blocks.
         spade_widths: middle width and the width after each doubling; as many doublings as `num_down_blocks`.
         mask_threshold: 1e-3 for SadTalker's weights.
+        patch: side of the squares of pixels that are handled as one of `patch`^2 times the channels, at the input and
+            at the plain decoder's output (1 in all published settings; 2 saves small models their full-size layers).
     """
 
     decoder: str = "spade"
@@ -307,6 +329,7 @@ class Generator(nn.Module):
     num_down_blocks: int = 2
     volume_channels: int = 32
     depth: int = 16
+    volume_resblocks: int = 6
     num_resblocks: int = 6
     motion_scale: int = 1
     motion_expansion: int = 32
@@ -315,9 +338,11 @@ class Generator(nn.Module):
     compress_channels: int = 4
     mask_window: int = 7
     mask_threshold: float = 0.0
+    entry_channels: int = 0
     spade_widths: Sequence[int] = (512, 256, 64)
     spade_middle: int = 6
     spade_hidden: int = 128
+    patch: int = 1
     dtype: Any = None
 
     def setup(self):
@@ -328,10 +353,13 @@ class Generator(nn.Module):
             level_width(self.block_expansion, self.max_features, i) for i in range(self.num_down_blocks + 1)
         ]
         spade = self.decoder == "spade"
-        self.first = SameBlock(self.block_expansion, 2, 3 if spade else 7, dtype=d)
+        window = 3 if spade or self.patch > 1 else 7
+        if spade and self.patch > 1:
+            raise ValueError("patch > 1 goes with the plain decoder")
+        self.first = SameBlock(self.block_expansion, 2, window, dtype=d)
         self.down_blocks = [DownBlock(width, 2, d) for width in widths[1:]]
         self.second = Conv(self.volume_channels * self.depth, (1, 1), dtype=d)
-        self.resblocks_3d = [ResBlock(3, d) for _ in range(self.num_resblocks)]
+        self.resblocks_3d = [ResBlock(3, d) for _ in range(self.volume_resblocks)]
         self.dense_motion_network = DenseMotion(
             self.num_keypoints,
             self.motion_expansion,
@@ -339,6 +367,7 @@ class Generator(nn.Module):
             self.motion_blocks,
             self.compress_channels,
             self.mask_window,
+            self.entry_channels,
             mask_threshold=self.mask_threshold,
             dtype=d,
         )
@@ -356,11 +385,13 @@ class Generator(nn.Module):
         else:
             self.resblocks_2d = [ResBlock(2, d) for _ in range(self.num_resblocks)]
             self.up_blocks = [UpBlock(width, 2, d) for width in widths[-2::-1]]
-            self.final = Conv(self.image_channels, (7, 7), padding=3, dtype=d)
+            self.final = Conv(
+                self.image_channels * self.patch**2, (window, window), padding=window // 2, dtype=d
+            )
 
     def appearance(self, source_image: jax.Array, train: bool = False) -> jax.Array:
         """F: source image (B, H, W, 3) -> feature volume (B, D, h, w, C)."""
-        x = self.first(source_image, train)
+        x = self.first(space_to_depth(source_image, self.patch), train)
         for block in self.down_blocks:
             x = block(x, train)
         x = self.second(x)
@@ -377,9 +408,7 @@ class Generator(nn.Module):
         jacobian: jax.Array | None = None,
         train: bool = False,
     ) -> dict[str, jax.Array]:
-        """Feature volume (B, D, h, w, C) and keypoints (B, K, 3) -> `prediction` (B, H, W, 3) and the dense
-        motion's outputs.
-        """
+        """Volume (B, D, h, w, C), keypoints -> `prediction` (B, H, W, 3) and dense motion's outputs."""
         size = volume.shape[1:4]
         reduced = (
             avg_pool(volume, (1, self.motion_scale, self.motion_scale)) if self.motion_scale > 1 else volume
@@ -401,7 +430,7 @@ class Generator(nn.Module):
             x = block(x, train)
         for block in self.up_blocks:
             x = block(x, train)
-        return jax.nn.sigmoid(self.final(x).astype(jnp.float32))
+        return jax.nn.sigmoid(depth_to_space(self.final(x), self.patch).astype(jnp.float32))
 
     def __call__(
         self,
@@ -411,9 +440,7 @@ class Generator(nn.Module):
         jacobian: jax.Array | None = None,
         train: bool = False,
     ) -> dict[str, jax.Array]:
-        """Source image (B, H, W, 3), keypoints of source and driving (B, K, 3) -> as `animate`, plus
-        `volume`.
-        """
+        """Source image (B, H, W, 3), keypoints (B, K, 3) of both -> as `animate`, plus `volume`."""
         volume = self.appearance(source_image, train)
         return {**self.animate(volume, source, driving, jacobian, train), "volume": volume}
 

@@ -30,9 +30,7 @@ def angles(
     pitch: jax.Array | float | None = None,
     roll: jax.Array | float | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """yaw, pitch, roll of a pose in degrees, (B,) each; angles that are given (degrees) replace the
-    predicted ones.
-    """
+    """yaw, pitch, roll of a pose in degrees, (B,) each; given angles (degrees) replace predicted ones."""
     given = {"yaw": yaw, "pitch": pitch, "roll": roll}
     return tuple(
         degrees(pose[name])
@@ -135,7 +133,5 @@ def transform_keypoints(
 
 
 def relative_rotation(source: jax.Array, driving: jax.Array) -> jax.Array:
-    """R_s R_d^-1 (B, 3, 3): the paper's local transformation of every keypoint's flow (`jacobian` of the
-    generator).
-    """
+    """R_s R_d^-1 (B, 3, 3): the paper's local transformation (`jacobian` of the generator)."""
     return jnp.einsum("bij,bkj->bik", source, driving, precision=_EXACT)

@@ -51,9 +51,7 @@ class MappingNet(nn.Module):
 
 
 def windows(coefficients: np.ndarray, radius: int = WINDOW_RADIUS) -> np.ndarray:
-    """Coefficients of T frames (T, C) -> a window around each frame (T, 2 radius + 1, C), indices clamped at
-    the ends.
-    """
+    """Coefficients (T, C) -> a window around each frame (T, 2 radius + 1, C), indices clamped at the ends."""
     number = len(coefficients)
     index = np.arange(number)[:, None] + np.arange(-radius, radius + 1)
     return coefficients[np.clip(index, 0, number - 1)]

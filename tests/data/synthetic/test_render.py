@@ -28,7 +28,7 @@ def shapes(count, seed=0):
 
 
 def numpy_raster(px, py, z, triangles, cull, height, width):
-    """What `rasterize` computes, written again without a loop: boxes expanded to samples, tested, sorted by depth."""
+    """What `rasterize` computes, without a loop: boxes expanded to samples, tested, sorted by depth."""
     corners = np.stack([px, py, z], -1).astype(np.float64)[triangles]
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = corners.transpose(1, 2, 0)
     area = (cx - ax) * (by - ay) - (bx - ax) * (cy - ay)
@@ -275,7 +275,7 @@ def test_light_falls_from_where_it_stands(plain_look):
         frames.append(render(look, moving(look), Camera(64))[0].astype(int))
     left, right = (frame[30:50, 16:48].sum(-1) for frame in frames)
     assert left[:, 16:].mean() > left[:, :16].mean() + 20
-    # the head is symmetric, and so is its drawing (the highlight of an eye is a pixel, and may round otherwise)
+    # the head is symmetric, and so is its drawing (but for the pixel of an eye's highlight)
     assert (np.abs(left - right[:, ::-1]) <= 8).mean() > 0.99
 
 
@@ -346,7 +346,10 @@ def test_misfits_are_refused(plain_look):
 
 
 def test_compiled_code_is_cached_where_the_user_says(tmp_path):
-    code = "from talkbench.geometry.head import *; pose_vertices(head().vertices[None], np.ones(2953), [[0,0,0]], [[0,0]])"
+    code = (
+        "from talkbench.geometry.head import *;"
+        "pose_vertices(head().vertices[None], np.ones(2953), [[0,0,0]], [[0,0]])"
+    )
     for variable, inside in (("NUMBA_CACHE_DIR", ""), ("XDG_CACHE_HOME", "talkbench/numba")):
         folder = tmp_path / variable
         environment = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}

@@ -1,0 +1,212 @@
+"""`talkbench weights`: list, fetch, import and verify published weight files."""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from talkbench.weights import registry, store
+
+
+def add_parser(subparsers) -> None:
+    """Add the command `weights` to the program's subparsers."""
+    parser = subparsers.add_parser(
+        "weights",
+        help="list, fetch, import and verify published weights",
+        description="Published weights of judges and methods. Nothing is downloaded unless you say fetch.",
+    )
+    parser.set_defaults(run=run)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--weights-dir", metavar="DIR", help=f"folder of weight files ({store.default_folder()})"
+    )
+    common.add_argument("--json", action="store_true", help="print JSON")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|import|verify")
+
+    actions.add_parser(
+        "list", parents=[common], help="what there is, what is here, and where the rest comes from"
+    )
+
+    fetch = actions.add_parser("fetch", parents=[common], help="download, check and keep")
+    fetch.add_argument("names", nargs="+", metavar="NAME", help="names of `weights list`")
+
+    take = actions.add_parser("import", parents=[common], help="check a file that you have, and keep a copy")
+    which = take.add_mutually_exclusive_group(required=True)
+    which.add_argument("--name", help="its name in `weights list`")
+    which.add_argument("--method", help="the method whose published checkpoint it is")
+    take.add_argument("file", metavar="FILE")
+    for action in (fetch, take):
+        action.add_argument(
+            "--accept-unverified", action="store_true", help="take a file whose checksum nobody published"
+        )
+
+    verify = actions.add_parser(
+        "verify", parents=[common], help="check checksums, and that every tensor converts"
+    )
+    verify.add_argument("names", nargs="*", metavar="NAME", help="default: all that are here")
+
+
+def run(args) -> int:
+    """Do what the parsed arguments say; 0, or 1 where something failed."""
+    action = {"list": _list, "fetch": _fetch, "import": _import, "verify": _verify}[args.action]
+    try:
+        return action(args)
+    except ValueError as error:
+        if args.json:
+            print(json.dumps({"error": str(error)}))
+        print(f"talkbench weights: {error}", file=sys.stderr)
+        return 1
+
+
+def _list(args) -> int:
+    rows = []
+    for row in registry.ROWS:
+        here = store.available(row.name, args.weights_dir)
+        state = "here" if here else "fetch" if row.url else "by hand"
+        known = "whole" if len(row.sha256) == 64 else "prefix" if row.sha256 else "none"
+        rows.append(
+            {
+                "name": row.name,
+                "state": state,
+                "size": row.size,
+                "checksum": known,
+                "file": row.file,
+                "used_by": row.used_by,
+                "licence": row.licence,
+                "publisher": row.publisher,
+                "from": row.url or row.page,
+                "note": row.note,
+            }
+        )
+    if args.json:
+        print(
+            json.dumps({"folder": str(args.weights_dir or store.default_folder()), "weights": rows}, indent=1)
+        )
+        return 0
+    table = [("NAME", "STATE", "MB", "CHECKSUM", "FILE", "USED BY")]
+    for row in rows:
+        size = f"{row['size'] / 1e6:.1f}" if row["size"] else "?"
+        table.append((row["name"], row["state"], size, row["checksum"], row["file"], row["used_by"]))
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print(f"\nfolder: {args.weights_dir or store.default_folder()}; licences and addresses: --json")
+    return 0
+
+
+def _fetch(args) -> int:
+    done = []
+    for name in args.names:
+        with _progress(name, args.json) as progress:
+            path = store.fetch(
+                name, args.weights_dir, accept_unverified=args.accept_unverified, progress=progress
+            )
+        done.append({"name": name, "file": str(path)})
+        if not args.json:
+            print(f"{name}: {path}")
+    if args.json:
+        print(json.dumps(done, indent=1))
+    return 0
+
+
+def _import(args) -> int:
+    name = args.name or _name_of_method(args.method, args.file)
+    path = store.import_file(name, args.file, args.weights_dir, accept_unverified=args.accept_unverified)
+    state = store.verify(name, args.weights_dir)
+    if args.json:
+        print(json.dumps({"name": name, "file": str(path), "checksum": state}))
+    else:
+        print(f"{name}: {path} ({state})")
+    return 0
+
+
+def _name_of_method(method: str, file: str) -> str:
+    rows = registry.of_method(method)
+    if not rows:
+        methods = sorted({row.method for row in registry.ROWS if row.method})
+        raise ValueError(
+            f"no published checkpoint of {method!r} is listed; methods: {', '.join(methods) or 'none'}"
+        )
+    if len(rows) > 1:
+        rows = [row for row in rows if file.replace("\\", "/").rpartition("/")[2] == row.file]
+    if len(rows) != 1:
+        names = ", ".join(f"{row.name} ({row.file})" for row in registry.of_method(method))
+        raise ValueError(f"{method} has several files: say which with --name: {names}")
+    return rows[0].name
+
+
+def _verify(args) -> int:
+    names = args.names or [row.name for row in registry.ROWS if store.available(row.name, args.weights_dir)]
+    rows, failed = [], False
+    for name in names:
+        row = registry.by_name(name)
+        try:
+            state = store.verify(name, args.weights_dir)
+            text = {"checksum": "checksum ok", "prefix": "prefix ok", "unverified": "no checksum known"}[
+                state
+            ]
+            if row.check:
+                module, _, function = row.check.partition(":")
+                variables = getattr(importlib.import_module(module), function)(
+                    store.path_of(name, args.weights_dir)
+                )
+                text += f", {_count(variables) / 1e6:.1f} M numbers converted"
+            rows.append({"name": name, "ok": True, "detail": text})
+        except ValueError as error:
+            failed = True
+            rows.append({"name": name, "ok": False, "detail": str(error)})
+    if args.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        for result in rows:
+            print(f"{'ok   ' if result['ok'] else 'FAIL '} {result['name']:16} {result['detail']}")
+        if not rows:
+            print(f"no weights in {args.weights_dir or store.default_folder()}")
+    return int(failed)
+
+
+def _count(tree) -> int:
+    return sum(map(_count, tree.values())) if isinstance(tree, dict) else int(getattr(tree, "size", 0))
+
+
+@contextmanager
+def _progress(name: str, quiet: bool) -> Iterator[store.Progress | None]:
+    """A progress bar on a terminal, a line for each tenth elsewhere."""
+    if quiet:
+        yield None
+    elif sys.stdout.isatty():
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        columns = (
+            "{task.description}",
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, transient=True) as bar:
+            task = bar.add_task(name, total=None)
+            yield lambda have, total: bar.update(task, completed=have, total=total or None)
+    else:
+        shown = -1
+
+        def line(have: int, total: int) -> None:
+            nonlocal shown
+            tenth = have * 10 // total if total else have // 50_000_000
+            if tenth > shown:
+                shown = tenth
+                print(
+                    f"{name}: {have / 1e6:.1f} of {total / 1e6:.1f} MB"
+                    if total
+                    else f"{name}: {have / 1e6:.0f} MB"
+                )
+
+        yield line

@@ -1,0 +1,65 @@
+"""A whole training run: every stage of a method (or a judge), then one weight file."""
+
+import os
+from pathlib import Path
+
+import jax
+
+from talkbench import __version__, methods
+from talkbench import config as configs
+from talkbench.data import sources
+from talkbench.evaluators import builtin
+from talkbench.training.checkpoints import ResumeError
+from talkbench.training.trainer import INTERRUPTED, Interrupted, TrainingError, train_stage, write_json
+from talkbench.weights import checkpoint
+
+__all__ = ["INTERRUPTED", "Interrupted", "ResumeError", "TrainingError", "train"]
+
+
+def train(name: str, kind: str, config, data: str, out: Path) -> Path:
+    """Train `name` into the folder `out` and export its weights.
+
+    Args:
+        name: a method or a builtin judge. kind: "method" or "judge".
+        config: its config; written to `out/config.json`.
+        data: as `data.sources.open_store` takes it.
+
+    Returns:
+        `out/NAME.npz`, the weights for inference.
+
+    Raises:
+        Interrupted, TrainingError, ResumeError: see `trainer.train_stage`.
+    """
+    out = Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / ".writable").touch()
+        (out / ".writable").unlink()
+    except OSError as error:
+        raise TrainingError(f"{out}: {error.strerror}; pass another --out") from error
+    enable_compilation_cache()
+    store = sources.open_store(data, config.data.size, "train")
+    stages = methods.load(name).stages(config) if kind == "method" else [builtin.stage(name, config)]
+    if jax.process_index() == 0 and not (out / "config.json").exists():
+        write_json(out / "config.json", configs.to_plain(config))
+    variables = {}
+    for stage in stages:
+        variables[stage.name] = train_stage(stage, store, config, name, out / stage.name)
+    path = out / f"{name}.npz"
+    if jax.process_index() == 0:
+        meta = {
+            "kind": kind, "name": name, "config": configs.to_plain(config), "config_hash": configs.digest(config),
+            "data": {"name": store.name, "fingerprint": store.fingerprint}, "talkbench": __version__,
+        }  # fmt: skip
+        tree = variables if kind == "method" else builtin.exported(name, variables[stages[0].name])
+        checkpoint.save(path, tree, meta)
+    return path
+
+
+def enable_compilation_cache() -> None:
+    """Keep compiled programs in talkbench's cache, unless JAX_COMPILATION_CACHE_DIR names another place."""
+    from talkbench.data.synthetic.materialise import cache_folder
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
