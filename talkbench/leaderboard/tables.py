@@ -93,7 +93,7 @@ def _plain(value):
 def published_rows(path: Path, benchmark: str) -> list[dict]:
     """The papers' own numbers for a benchmark, from a TOML file of [[row]] tables.
 
-    A row: benchmark, method, source (where the number stands), and a table `metrics` of KEY = value; optionally
+    A row: benchmark, method, source (where the number stands), a table `metrics` of KEY = value; optionally
     task and driven_by. Such numbers have no interval, and nobody can say that they were computed as ours are.
     """
     try:
