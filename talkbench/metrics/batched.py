@@ -1,4 +1,4 @@
-"""The headline picture metrics for whole batches, compiled: float32, within 1e-5 of the float64 forms in `image`.
+"""The headline picture metrics for batches, compiled: float32, within 1e-5 of the float64 forms in `image`.
 
 Pictures are uint8 (N, H, W, 3) RGB; every function gives (N,) float32. The evaluator uses these.
 """
@@ -21,7 +21,7 @@ def _planes(frames):
 
 
 def _blur(x, axis):
-    """Gaussian window along an axis without padding (the axis shrinks by 10), symmetric taps added in pairs."""
+    """Gaussian window along an axis, no padding (the axis shrinks by 10), symmetric taps added in pairs."""
     window, length = gaussian_window(), x.shape[axis] - WINDOW + 1
 
     def tap(k):

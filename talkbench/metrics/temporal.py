@@ -1,4 +1,4 @@
-"""Metrics of change over time: difference of frame differences, flicker, warping error. Frames uint8 (T, H, W, 3)."""
+"""Change over time: difference of frame differences, flicker, warping error. Frames: uint8 (T, H, W, 3)."""
 
 import numpy as np
 from scipy import ndimage
@@ -13,7 +13,7 @@ def _steps(frames):
 
 
 def tde(real: np.ndarray, fake: np.ndarray) -> float:
-    """Temporal difference error: mean |change of the fake - change of the real| on [0, 1]. NaN for one frame."""
+    """Temporal difference error: mean |change of fake - change of real| on [0, 1]. NaN for one frame."""
     check_pair(real, fake)
     if len(real) < 2:
         return float("nan")
