@@ -32,7 +32,7 @@ def get_config(preset: str) -> ConfigDict:
             },
             "generator": {
                 "decoder": "spade", "block_expansion": 64, "max_features": 512, "num_down_blocks": 2,
-                "volume_channels": 32, "depth": 16, "num_resblocks": 6, "motion_scale": 1, "motion_expansion": 32,
+                "volume_channels": 32, "depth": 16, "volume_resblocks": 6, "num_resblocks": 6, "motion_scale": 1, "motion_expansion": 32,
                 "motion_max_features": 1024, "motion_blocks": 5, "compress_channels": 4, "mask_window": 7,
                 "mask_threshold": 0.0, "entry_channels": 0, "spade_widths": (512, 256, 64), "spade_middle": 6, "spade_hidden": 128, "patch": 1,
             },
@@ -65,8 +65,8 @@ def get_config(preset: str) -> ConfigDict:
     # The judge's features stand in for VGG-19; labels stand in for Hopenet; landmarks hold the keypoints (README).
     config.loss.update(
         {
-            "perceptual": 2.0, "gan": 0.1, "feature_matching": 1.0, "equivariance": 1.0, "keypoint": 0.3,
-            "headpose": 0.02, "expression": 0.02, "reconstruction": 10.0, "mouth": 4.0, "landmarks": 10.0,
+            "perceptual": 2.0, "gan": 0.1, "feature_matching": 1.0, "equivariance": 1.0, "keypoint": 0.02,
+            "headpose": 0.02, "expression": 0.005, "reconstruction": 10.0, "mouth": 4.0, "landmarks": 10.0,
         }
     )  # fmt: skip
     return config
@@ -81,19 +81,19 @@ def _reduced() -> dict:
                 "block_expansion": 16, "max_features": 64, "num_blocks": 2, "depth": 4,
             },
             "estimator": {
-                "widths": (32, 48, 96, 160, 256), "blocks": (1, 2, 2, 1), "stem_stride": 1, "stem_pool": False,
+                "widths": (48, 64, 128, 192, 256), "blocks": (2, 2, 2, 1), "stem_stride": 2, "stem_pool": False,
                 "patch": 2,
             },
             "generator": {
                 "decoder": "plain", "block_expansion": 48, "max_features": 48, "num_down_blocks": 0,
-                "volume_channels": 12, "depth": 4, "num_resblocks": 2, "motion_scale": 2, "motion_expansion": 16,
-                "motion_max_features": 64, "motion_blocks": 3, "compress_channels": 2, "mask_window": 3,
-                "entry_channels": 16, "patch": 2,
+                "volume_channels": 12, "depth": 4, "volume_resblocks": 1, "num_resblocks": 2, "motion_scale": 2,
+                "motion_expansion": 12, "motion_max_features": 48, "motion_blocks": 3, "compress_channels": 2,
+                "mask_window": 3, "entry_channels": 12, "patch": 2,
             },
-            "discriminator": {"block_expansion": 12, "num_blocks": 3, "max_features": 64},
+            "discriminator": {"block_expansion": 8, "num_blocks": 3, "max_features": 64},
         },
-        "optimizer": adam(1e-3, schedule="cosine", warmup_steps=200, clip_norm=5.0),
+        "optimizer": adam(1.5e-3, schedule="cosine", warmup_steps=200, clip_norm=5.0),
         "train": run(
-            steps=8000, batch_size=12, ema_decay=0.999, log_every=50, sample_every=500, checkpoint_every=500
+            steps=5000, batch_size=12, ema_decay=0.999, log_every=50, sample_every=500, checkpoint_every=500
         ),
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """Build, check, accept and show leaderboard tables.
 
-build: the tables and the HTML page from result files, written beside them. check: fresh results against the committed
-table; exit 1 if something got worse. accept: commit the fresh table, with a reason. show: print a committed table.
+build: the tables and the HTML page from result files, written beside them. check: evaluates the shipped weights
+(or takes --results) and holds them against the committed table; exit 1 if something got worse. accept: commit the fresh table, with a reason. show: print a committed table.
 """
 
 import argparse
@@ -81,20 +81,39 @@ def _fresh(args, name: str, tables: Path):
 
 
 def _build(args, tables: Path) -> int:
+    for name in _benchmarks(args, tables, committed=False):
+        protocol, table, results = _fresh(args, name, tables)
+        _write(protocol, table, results, args.out or results)
+    return 0
+
+
+def write_tables(protocol, results: Path, out: Path, *, as_json: bool = False) -> None:
+    """Tables and page of the result files in `results`, written to `out`, and the table on the screen."""
+    from talkbench.evaluation.results import read_rows
+    from talkbench.leaderboard.tables import build
+
+    table = build(protocol, read_rows(results), published=_committed_folder() / "published.toml")
+    if as_json:
+        _write(protocol, table, results, out, quiet=True)
+        print(json.dumps(table, indent=1, ensure_ascii=False))
+        return
+    print_board(table)
+    _write(protocol, table, results, out)
+
+
+def _write(protocol, table: dict, results: Path, out: Path, quiet: bool = False) -> None:
     from talkbench.evaluation.results import write_atomically
     from talkbench.leaderboard.html import page, strips
     from talkbench.leaderboard.tables import warnings, write
 
-    for name in _benchmarks(args, tables, committed=False):
-        protocol, table, results = _fresh(args, name, tables)
-        out = args.out or results
-        written = write(table, out)
-        html = out / f"{name}.html"
-        write_atomically(html, page([table], {name: strips(results, table, protocol.gallery)}).encode())
-        for note in warnings(table):
-            print(f"note: {note}")
-        print(f"{name}: wrote {', '.join(str(path) for path in [*written, html])}")
-    return 0
+    written = write(table, out)
+    html = out / f"{protocol.name}.html"
+    write_atomically(html, page([table], {protocol.name: strips(results, table, protocol.gallery)}).encode())
+    if quiet:
+        return
+    for note in warnings(table):
+        print(f"note: {note}")
+    print("wrote:", *[*written, html], sep="\n  ")
 
 
 def _check(args, tables: Path) -> int:
@@ -104,6 +123,8 @@ def _check(args, tables: Path) -> int:
     from talkbench.leaderboard.tables import read
 
     code, answers = 0, {}
+    if not args.results:
+        _recompute(_benchmarks(args, tables, committed=True), quiet=args.json)
     methods = None if args.methods is None else [name.strip() for name in args.methods.split(",")]
     for name in _benchmarks(args, tables, committed=True):
         protocol, table, _ = _fresh(args, name, tables)
@@ -115,6 +136,21 @@ def _check(args, tables: Path) -> int:
     if args.json:
         print(json.dumps(answers, indent=1))
     return code
+
+
+def _recompute(names: list[str], quiet: bool) -> None:
+    """Evaluate the shipped weights on benchmarks; clips whose results are those of this very code are not done again."""
+    from talkbench import methods
+    from talkbench.cli.progress import bar
+    from talkbench.evaluation import benchmark, protocol
+    from talkbench.evaluation.results import default_folder
+    from talkbench.training.run import enable_compilation_cache
+
+    enable_compilation_cache()
+    for name in names:
+        chosen = protocol.load(name)
+        with bar(chosen.title, quiet) as progress:
+            benchmark.evaluate(chosen, methods.names(), default_folder(name), progress=progress)
 
 
 def _accept(args, tables: Path) -> int:
@@ -135,24 +171,34 @@ def _accept(args, tables: Path) -> int:
 
 
 def _show(args, tables: Path) -> int:
-    from talkbench.leaderboard.tables import heading, number, read, used, warnings
+    from talkbench.leaderboard.tables import read, warnings
 
     shown = [read(tables / f"{name}.json") for name in _benchmarks(args, tables, committed=True)]
     if args.json:
         print(json.dumps(shown, indent=1, ensure_ascii=False))
         return 0
     for table in shown:
-        keys = used(table)
-        lines = [["", "driven by", *(heading(table["metrics"][key]) for key in keys)]]
-        for row in table["rows"]:
-            cells = (row["metrics"].get(key) for key in keys)
-            kind = "" if row["kind"] == "method" else f" ({row['kind']})"
-            values = ["-" if cell is None else number(cell["value"]) for cell in cells]
-            lines.append([row["method"] + kind, ", ".join(row["driven_by"]) or "-", *values])
-        print_table(table["title"], lines)
+        print_board(table)
         for note in warnings(table):
             print(f"note: {note}")
     return 0
+
+
+def print_board(table: dict) -> None:
+    """A leaderboard on the screen: a row a metric, a column a method, since terminals are higher than wide."""
+    from talkbench.leaderboard.tables import heading, number, used
+
+    lines = [["", *(row["method"] for row in table["rows"])]]
+    lines.append(["driven by", *(", ".join(row["driven_by"]) or "-" for row in table["rows"])])
+    for key in used(table):
+        cells = (row["metrics"].get(key) for row in table["rows"])
+        lines.append(
+            [
+                heading(table["metrics"][key]),
+                *("-" if cell is None else number(cell["value"]) for cell in cells),
+            ]
+        )
+    print_table(table["title"], lines)
 
 
 def print_table(title: str, lines: list[list[str]]) -> None:
@@ -163,7 +209,7 @@ def print_table(title: str, lines: list[list[str]]) -> None:
 
         drawn = Table(title=title)
         for i, name in enumerate(lines[0]):
-            drawn.add_column(name, justify="left" if i < 2 else "right")
+            drawn.add_column(name, justify="right" if i else "left")
         for line in lines[1:]:
             drawn.add_row(*line)
         Console().print(drawn)

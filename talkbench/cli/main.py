@@ -68,7 +68,9 @@ def main(argv: list[str] | None = None) -> int:
 def _line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        remedy = {28: "; free some space or write elsewhere", 13: "; choose a folder you may write to"}.get(error.errno, "")
+        remedy = {28: "; free some space or write elsewhere", 13: "; choose a folder you may write to"}.get(
+            error.errno, ""
+        )
         return f"{where}{error.strerror}{remedy}"
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0]

@@ -1,8 +1,8 @@
 """Score anyone's videos against a reference.
 
-Clips are matched by file name without suffix, decoded at 25 frames/s and compared frame by frame; frame 0 is left out
-(it is the source picture, as in the protocols; --skip 0 scores it too). Landmark metrics need NAME.landmarks.npz
-beside the videos on both sides.
+Clips are matched by file name without suffix, decoded at 25 frames/s and compared frame by frame; frame 0
+is left out (it is the source picture, as in the protocols; --skip 0 scores it too). Landmark metrics need
+NAME.landmarks.npz beside the videos on both sides.
 """
 
 import argparse
@@ -59,8 +59,6 @@ def run(args: argparse.Namespace) -> int:
     generated = FolderSource(args.generated, args.size)
     reference = FolderSource(args.reference, args.size)
     total = tally(generated, reference, metrics, scales=args.ms_ssim_scales)
-    for path, reason in generated.rejected.items():
-        total.failed[Path(path).stem] = reason
     count = len(set(generated.clip_ids) & set(reference.clip_ids))
     allowed = args.allow_length_difference
     for done, record in enumerate(
@@ -92,6 +90,7 @@ def _content(args, total) -> dict:
         "reference": str(args.reference),
         "skipped_frames": args.skip,
         "size": args.size,
+        "codec": total.codec,
         "metrics": {
             key: {**about[key], **asdict(summaries[key])} for key in total.metrics if key in summaries
         },
@@ -165,7 +164,12 @@ def _write_row(args, total, content: dict) -> None:
         "driven_by": drivers,
         "metrics": {key: {name: c[name] for name in cell} for key, c in content["metrics"].items()},
         "unavailable": content["unavailable"],
-        "provenance": {"generated": args.generated.name, "reference": args.reference.name, "skip": args.skip},
+        "provenance": {
+            "generated": args.generated.name,
+            "reference": args.reference.name,
+            "codec": total.codec,
+            "skip": args.skip,
+        },
     }
     write_json(args.row, {"row": row, "metrics": total.about()})
     print(f"wrote {args.row}", file=sys.stderr)

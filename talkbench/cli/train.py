@@ -10,10 +10,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--judge", metavar="NAME", help="the builtin judge to train, such as landmarks")
     parser.add_argument("--preset", default="tiny", help="tiny (default), small or paper")
     parser.add_argument(
-        "--data", default="synthetic", metavar="SET", help="synthetic (default), or folder=DIR: a folder of videos"
+        "--data",
+        default="synthetic",
+        metavar="SET",
+        help="synthetic (default), or folder=DIR: a folder of videos",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/NAME-PRESET-SET)")
-    parser.add_argument("--no-validation", action="store_true", help="do not measure the trained method at the end")
+    parser.add_argument(
+        "--no-validation", action="store_true", help="do not measure the trained method at the end"
+    )
     parser.epilog = "Any config value: --config.KEY=VALUE, such as --config.optimizer.learning_rate=1e-4"
 
 

@@ -12,7 +12,7 @@ PRE_EMPHASIS = 0.97
 
 @cache
 def mel_filters(rate: int = 16_000) -> np.ndarray:
-    """Triangular mel filters, float64 (26, 257), from 0 Hz to rate / 2; band edges rounded down to FFT bins."""
+    """Triangular mel filters, float64 (26, 257), 0 Hz to rate / 2; band edges rounded down to FFT bins."""
     top = 2595 * np.log10(1 + rate / 2 / 700)
     hertz = 700 * (10 ** (np.linspace(0, top, FILTERS + 2) / 2595) - 1)
     edges = np.floor((FFT + 1) * hertz / rate)
@@ -29,8 +29,8 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
     """13 cepstral coefficients every 10 ms; float64 (1 + ceil((n - 400) / 160), 13).
 
     Args:
-        samples: (n,) int16 mono at 16 kHz, or float in [-1, 1], which is first brought to 16 bit (rounded, clipped):
-            SyncNet was trained on unscaled 16-bit samples and the log energy depends on the scale.
+        samples: (n,) int16 mono at 16 kHz, or float in [-1, 1], which is first brought to 16 bit (rounded,
+            clipped): SyncNet was trained on unscaled 16-bit samples and the log energy depends on the scale.
 
     The window is rectangular, the last frame padded with zeros; coefficient 0 is the frame's log energy.
     """

@@ -27,7 +27,9 @@ def parse(spec: str) -> tuple[str, Path | None]:
         raise SourceError(f"--data {spec}: no data set {kind!r}; {nearest(kind, KINDS)}")
     if kind == "synthetic":
         if place:
-            raise SourceError(f"--data {spec}: the synthetic set is computed and takes no folder; pass --data synthetic")
+            raise SourceError(
+                f"--data {spec}: the synthetic set is computed and takes no folder; pass --data synthetic"
+            )
         return kind, None
     if not place:
         raise SourceError(f"--data {spec}: name the folder, --data {kind}=DIR")

@@ -1,4 +1,4 @@
-"""Rows that every table has: the real frames, the source frame held still, the real frames with a wrong sound."""
+"""Rows of every table: the real frames, the source frame held still, the real frames with a wrong sound."""
 
 from functools import cache
 
@@ -30,7 +30,7 @@ def oracle() -> Candidate:
 
 
 def stranger(source, clip_id: str, speaker) -> str:
-    """The next clip of the source, around the end, that another speaker says (of the same one if there is no other).
+    """The next clip of the source, around the end, by another speaker (by the same one if there is no other).
 
     Args:
         speaker: `f(clip_id) -> identity`.
@@ -47,7 +47,7 @@ def stranger(source, clip_id: str, speaker) -> str:
 
 
 def wrong_audio(source) -> Candidate:
-    """The real frames with another speaker's sound: only the sync metrics mean something, and they must be bad."""
+    """The real frames with another speaker's sound: only sync metrics mean something, and must be bad."""
 
     @cache
     def speaker(clip_id: str) -> str:
@@ -69,7 +69,7 @@ def wrong_audio(source) -> Candidate:
 
 
 def baselines(source, metrics) -> list[Candidate]:
-    """The baselines of a protocol with these metrics; `wrong_audio` only where something is measured of it."""
+    """The baselines of a protocol with these metrics; `wrong_audio` only where sync is measured."""
     rows = [static(), oracle()]
     if any(METRICS[key].judge == "sync" for key in metrics):
         rows.append(wrong_audio(source))

@@ -47,8 +47,9 @@ def _held(array):
 def allowed(clip: Clip, driven_by: tuple[str, ...]) -> Clip:
     """The clip as a candidate may see it: what it isn't driven by is held at frame 0, sound is silent.
 
-    "video" shows everything of the picture. "pose" shows the head's pose; methods that read the pose from frames get
-    the frames too, but no expression and no labels beyond landmarks. "audio" alone shows sound and the first frame.
+    "video" shows everything of the picture. "pose" shows the head's pose; methods that read the pose
+    from frames get the frames too, but no expression and no labels beyond landmarks. "audio" alone shows
+    sound and the first frame.
     """
     if "audio" not in driven_by:
         clip = replace(clip, audio=np.zeros_like(clip.audio))

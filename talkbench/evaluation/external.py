@@ -1,7 +1,8 @@
-"""Score anyone's videos against a reference: two folders, clips matched by name, one pair in memory at a time."""
+"""Score anyone's videos against a reference: two folders, clips matched by name, one pair at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from talkbench.data.clip import SAMPLES_PER_FRAME, Clip
 from talkbench.evaluation.measure import Footage, measure
@@ -86,9 +87,13 @@ class Tally:
             )
         return found, unavailable
 
+    @property
+    def codec(self) -> str:
+        """How the generated videos were coded, such as "h264": a lossy one costs score."""
+        return "+".join(sorted({record["codec"] for record in self.clips}))
+
     def about(self) -> dict[str, dict]:
-        """Name, unit, direction, judge and version of each metric; the version says how the videos were coded."""
-        codecs = sorted({record["codec"] for record in self.clips})
+        """Name, unit, direction, judge and version of each metric; the version names the videos' codec."""
         described = {}
         for key in self.metrics:
             metric = METRICS[key]
@@ -98,9 +103,7 @@ class Tally:
                 "unit": metric.unit,
                 "better": metric.better,
                 "judge": FILE_JUDGE if metric.judge == "landmarks" else None,
-                "version": f"{text} codec={'+'.join(codecs)}"
-                if codecs and metric.needs == ("frames",)
-                else text,
+                "version": f"{text} codec={self.codec}" if self.codec else text,
             }
         return described
 
@@ -109,8 +112,10 @@ def tally(generated, reference, metrics=None, *, scales: int = 5) -> Tally:
     """Match two sources by clip name.
 
     Args:
-        generated, reference: sources (`clip_ids`).
-        metrics: keys; None: those that need nothing but the videos (and landmark files, where both sides have them).
+        generated, reference: sources (`clip_ids`; `rejected` {path: reason}, where they know files they
+            can't read).
+        metrics: keys; None: those that need nothing but the videos (and landmark files, where both sides
+            have them).
 
     Raises:
         ScoreError: no common name, or a metric that this command can't measure.
@@ -128,10 +133,15 @@ def tally(generated, reference, metrics=None, *, scales: int = 5) -> Tally:
             f"no name is in both folders: generated has {_few(made)}, the reference {_few(real)}; "
             "clips are matched by file name without suffix"
         )
+    failed = {}
+    for side, source in (("the reference ", reference), ("", generated)):
+        for path, reason in getattr(source, "rejected", {}).items():
+            failed[Path(path).stem] = side + reason
     return Tally(
         list(dict.fromkeys(keys)),
-        only_generated=sorted(made - real),
-        only_reference=sorted(real - made),
+        failed=failed,
+        only_generated=sorted(made - real - set(failed)),
+        only_reference=sorted(real - made - set(failed)),
         options={} if scales == 5 else {"ms_ssim": {"scales": scales}},
     )
 
@@ -150,7 +160,8 @@ def score(
         total: of `tally`; the records are added to it as they come.
         generated, reference: sources with `read(clip_id) -> (Clip, {"video_codec": ...})`.
         skip: leading frames that aren't scored; 1: frame 0 was the source picture, as in the protocols.
-        largest_difference: refuse a pair whose lengths differ by more frames; the surplus at the end is dropped.
+        largest_difference: refuse a pair whose lengths differ by more frames; the surplus at the end is
+            dropped.
 
     Yields:
         A record a clip, with "error" where it failed; the others go on.

@@ -1,10 +1,10 @@
-"""Scores of one clip: real frames, generated frames and what the judges see in them -> a value for each metric.
+"""Scores of one clip: real frames, generated frames and what judges see in them -> a value for each metric.
 
 A judge is any object with `name`, `hash` and the method of its kind:
 
 | kind | method | gives |
 |---|---|---|
-| landmarks | landmarks(frames uint8 (T,H,W,3)) | (T, 68, 2) pixels; NaN where a frame has no face, None where the clip has none |
+| landmarks | landmarks(frames uint8 (T,H,W,3)) | (T, 68, 2) pixels, NaN where a frame has no face; or None |
 | features | features(frames) | (T, d), for FID and KID |
 | sync | sync(frames, audio float32 (640 T,)) | video (W, d) and audio (W, d), window i from frame i |
 | lpips | distance(real, fake) | (T,) |

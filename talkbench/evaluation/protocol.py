@@ -29,7 +29,8 @@ class Protocol:
         judges: {kind: name of the judge}; a metric whose judge is missing is reported as not available.
         clips: how many clips of the split, in its order; None: all.
         frames: score at most so many frames of a clip (the source frame included); None: all.
-        options: {metric key: {option: value}}, such as {"ms_ssim": {"scales": 3}}; part of the metric's version.
+        options: {metric key: {option: value}}, such as {"ms_ssim": {"scales": 3}}; part of the metric's
+            version.
         tolerances: {metric key: largest change for the worse that the regression check lets pass}, absolute.
         gallery: clip ids that result pages show.
         seed: of the bootstrap and of whatever methods draw.
@@ -62,7 +63,8 @@ class Protocol:
             strange = [name for name in names if name not in allowed]
             if strange:
                 raise ProtocolError(
-                    f"protocol {self.name!r}: unknown {what} {', '.join(strange)}; there are {', '.join(allowed)}"
+                    f"protocol {self.name!r}: unknown {what} {', '.join(strange)}; "
+                    f"there are {', '.join(allowed)}"
                 )
         if len(set(self.metrics)) != len(self.metrics):
             raise ProtocolError(f"protocol {self.name!r} names a metric twice")

@@ -74,7 +74,8 @@ def provenance(protocol: Protocol, source, judges: dict, candidate) -> dict:
     Args:
         source: data source (`manifest`).
         judges: {kind: judge or None}.
-        candidate: `baselines.Candidate`; its own `provenance` (config hash, checkpoint hash, ...) goes in whole.
+        candidate: `baselines.Candidate`; its own `provenance` (config hash, checkpoint hash, ...) goes in
+            whole.
     """
     return {
         "protocol": {"name": protocol.name, "version": protocol.version, "hash": digest(protocol.as_dict())},

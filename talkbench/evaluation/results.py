@@ -128,7 +128,7 @@ def _read_row(folder: Path) -> Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """A metric over all clips: clip mean and 95 % interval, clips, share of frames scored, frame-weighted mean."""
+    """A metric over all clips: clip mean, 95 % interval, clips, share of frames, frame-weighted mean."""
 
     value: float
     low: float | None
@@ -142,7 +142,8 @@ def summarise(values, scored, due, speakers, *, missing_due: int = 0, seed: int 
     """Aggregate one metric.
 
     Args:
-        values, scored, due, speakers: of the clips that have a value: score, frames scored, frames due, identity.
+        values, scored, due, speakers: of the clips that have a value: score, frames scored, frames due,
+            identity.
         missing_due: frames due in clips that have none.
     """
     mean, low, high = bootstrap.cluster_interval(values, speakers, seed=seed)
@@ -155,8 +156,8 @@ def summarise(values, scored, due, speakers, *, missing_due: int = 0, seed: int 
 def aggregate(row: Row, protocol: Protocol) -> tuple[dict[str, Summary], dict[str, str]]:
     """A row's metrics over its clips, and the reason for each that has no value.
 
-    The clip mean is unweighted; the interval resamples speakers; a clip that failed or is missing counts in the
-    coverage with the average length.
+    The clip mean is unweighted; the interval resamples speakers; a clip that failed or is missing counts in
+    the coverage with the average length.
     """
     keys = [key for key in protocol.metrics if row.only is None or key in row.only]
     records = list(row.clips.values())

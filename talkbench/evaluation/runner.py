@@ -1,7 +1,8 @@
 """Evaluate candidates on a protocol, clip by clip: generate, encode, judge, measure, one file a clip.
 
 Nothing is held but the clip at hand. A clip whose file has the same provenance hash is passed over, so an
-interrupted run goes on where it stopped. A clip that fails is written down with its reason, and the rest goes on.
+interrupted run goes on where it stopped. A clip that fails is written down with its reason, and the rest
+goes on.
 """
 
 import io
@@ -162,7 +163,8 @@ def _evaluate(protocol, clip: Clip, real: Footage, candidate: Candidate, judges,
     generated = np.asarray(candidate.generate(clip.frames[0], allowed(clip, candidate.driven_by)))
     if generated.dtype != np.uint8 or generated.shape != clip.frames.shape:
         raise ValueError(
-            f"{candidate.name} generated {generated.dtype} {generated.shape}; uint8 {clip.frames.shape} was asked for"
+            f"{candidate.name} generated {generated.dtype} {generated.shape}; "
+            f"uint8 {clip.frames.shape} was asked for"
         )
     made = time.perf_counter()
     frames = reencoded(generated[1:])

@@ -4,16 +4,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from talkbench.evaluators import landmarks
-from talkbench.resources import PACKAGE
 from talkbench.weights import checkpoint
-
-FOLDER = PACKAGE / "evaluators" / "shipped"
+from talkbench.weights.checkpoint import SHIPPED
 
 
 @lru_cache(maxsize=1)
 def landmark_judge(path: Path | None = None) -> landmarks.LandmarkJudge:
     """`synth-landmarks` as shipped (or from another file that `talkbench train --judge landmarks` wrote)."""
-    return landmarks.LandmarkJudge(*checkpoint.load(path or FOLDER / "landmarks.npz", "judge", "landmarks"))
+    return landmarks.LandmarkJudge(*checkpoint.load(path or SHIPPED / "landmarks.npz", "judge", "landmarks"))
 
 
 @lru_cache(maxsize=1)
@@ -21,7 +19,7 @@ def teacher():
     """The perceptual teacher of the tiny presets: the trunk of another landmark network (seed 1, never used as a judge,
     so that no method is trained against what measures it). Returns (function, variables); see `landmarks.trunk`.
     """
-    tree, meta = checkpoint.load(FOLDER / "landmarks_teacher.npz", "judge", "landmarks_teacher")
+    tree, meta = checkpoint.load(SHIPPED / "landmarks_teacher.npz", "judge", "landmarks_teacher")
     return landmarks.trunk(meta["config"]["model"]["widths"]), tree
 
 

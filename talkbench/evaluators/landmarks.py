@@ -117,7 +117,9 @@ def _augment(frame: np.ndarray, points: np.ndarray, rng: np.random.Generator):
     turn[:, 2] += shift
     at_centres = turn.copy()  # OpenCV puts pixel centres at whole numbers
     at_centres[:, 2] += turn[:, :2] @ (0.5, 0.5) - 0.5
-    image = cv2.warpAffine(np.ascontiguousarray(frame), at_centres, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
+    image = cv2.warpAffine(
+        np.ascontiguousarray(frame), at_centres, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE
+    )
     points = points @ turn[:, :2].T + turn[:, 2]
     image = image.astype(np.float32) / 255
     image = image * np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.05, 3)) + rng.normal(0, 0.04)
@@ -153,7 +155,10 @@ def stage(config) -> Stage:
 
     def loss(params, stats, _, frozen, batch, rng):
         (points, coarse), new = net.apply(
-            {"params": params["net"], "batch_stats": stats["net"]}, batch["image"], train=True, mutable=["batch_stats"]
+            {"params": params["net"], "batch_stats": stats["net"]},
+            batch["image"],
+            train=True,
+            mutable=["batch_stats"],
         )
         truth = batch["points"]
 
@@ -222,8 +227,6 @@ def held_out_error(judge: LandmarkJudge, clips) -> dict[str, float]:
         "error_px": float(error), "error_eye": float(share), "mouth_px": float(mouth),
         "static_mouth_px": float(static), "mouth_ratio": float(mouth / static), "clips": len(rows),
     }  # fmt: skip
-
-
 
 
 def trunk(widths):

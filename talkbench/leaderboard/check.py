@@ -41,10 +41,11 @@ def compare(
     """What changed from the committed table to the fresh one.
 
     Args:
-        methods: look at these rows only; None: all but published and external ones, which aren't computed anew.
+        methods: look at these rows only; None: all but published and external ones, which aren't computed
+            anew.
 
-    A method's metric fails when it is worse by more than the protocol's tolerance; a baseline's when it moves by more
-    in either direction.
+    A method's metric fails when it is worse by more than the protocol's tolerance; a baseline's when it
+    moves by more in either direction.
     """
     changes = []
     if not is_sealed(committed):
@@ -133,8 +134,8 @@ def report(changes: list[Change], benchmark: str) -> str:
 def accept(fresh: dict, committed: dict | None, reason: str) -> dict:
     """The table to commit: fresh rows in place of the committed ones, with the reason on record.
 
-    Committed rows that were not computed anew are kept while the benchmark's version and each of their metrics'
-    definitions are the same, else dropped: they would stand in columns that mean something else.
+    Committed rows that were not computed anew are kept while the benchmark's version and each of their
+    metrics' definitions are the same, else dropped: they would stand in columns that mean something else.
 
     Raises:
         TableError: an empty reason.

@@ -1,4 +1,4 @@
-"""One page for people: the tables of some benchmarks, with frames of each row. One file, no script, nothing loaded."""
+"""One page for people: tables of benchmarks with frames of each row. One file, no script, nothing loaded."""
 
 import base64
 from html import escape
@@ -8,7 +8,8 @@ from talkbench.evaluation.results import LEAST_COVERAGE, file_name, row_folder
 from talkbench.leaderboard.tables import best, heading, judges, number, used, warnings
 
 _STYLE = """
-:root { color-scheme: light dark; --back: #fff; --text: #1a1a1a; --dim: #666; --line: #ddd; --mark: #eef4ff; --best: #0a5; }
+:root { color-scheme: light dark; --back: #fff; --text: #1a1a1a; --dim: #666; --line: #ddd;
+  --mark: #eef4ff; --best: #0a5; }
 @media (prefers-color-scheme: dark) {
   :root { --back: #15171a; --text: #e8e8e8; --dim: #9aa0a6; --line: #33373c; --mark: #1d2836; --best: #4c9; }
 }
@@ -19,7 +20,8 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; } h3 { fon
 .dim, caption, small { color: var(--dim); }
 .scroll { overflow-x: auto; -webkit-overflow-scrolling: touch; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
+  white-space: nowrap; }
 th:first-child, td:first-child { position: sticky; left: 0; background: var(--back); text-align: left; }
 .words th, .words td { text-align: left; white-space: normal; }
 td small { display: block; font-size: .72rem; }
@@ -73,9 +75,9 @@ def _benchmark(table: dict, pictures) -> list[str]:
     head = "".join(_head(table["metrics"][key]) for key in keys)
     out = [
         f'<h2 id="{escape(table["benchmark"])}">{escape(table["title"])}</h2>',
-        f'<p class="dim">Benchmark {escape(table["benchmark"])}, version {escape(str(table["version"]))}. Clip means with '
-        "95&nbsp;% intervals. Shaded rows are baselines. A method that sees the target&rsquo;s frames (video) is not "
-        "comparable to one that hears its sound (audio).</p>",
+        f'<p class="dim">Benchmark {escape(table["benchmark"])}, version {escape(str(table["version"]))}. '
+        "Clip means with 95&nbsp;% intervals. Shaded rows are baselines. A method that sees the "
+        "target&rsquo;s frames (video) is not comparable to one that hears its sound (audio).</p>",
         '<div class="scroll"><table>',
         f"<thead><tr><th>method</th><th>driven by</th>{head}</tr></thead><tbody>",
     ]

@@ -3,12 +3,13 @@
 The JSON is what others read:
 
 {"benchmark", "version", "title", "metrics": {KEY: {"name", "unit", "better", "judge", "version"}},
- "rows": [{"method", "kind", "task", "driven_by", "metrics": {KEY: {"value", "low", "high", "clips", "coverage"}},
+ "rows": [{"method", "kind", "task", "driven_by",
+           "metrics": {KEY: {"value", "low", "high", "clips", "coverage"}},
            "unavailable": {KEY: reason}, "provenance"}],
  "accepted": [{"date", "reason"}], "digest"}
 
-A metric without a value is not among a row's metrics; `unavailable` says why. `digest` is over everything else, so that
-an edit by hand is seen.
+A metric without a value is not among a row's metrics; `unavailable` says why. `digest` is over everything
+else, so that an edit by hand is seen.
 """
 
 import csv
@@ -92,8 +93,8 @@ def _plain(value):
 def published_rows(path: Path, benchmark: str) -> list[dict]:
     """The papers' own numbers for a benchmark, from a TOML file of [[row]] tables.
 
-    A row: benchmark, method, source (where the number stands), and a table `metrics` of KEY = value; optionally task
-    and driven_by. Such numbers have no interval, and nobody can say that they were computed as ours are.
+    A row: benchmark, method, source (where the number stands), a table `metrics` of KEY = value; optionally
+    task and driven_by. Such numbers have no interval, and nobody can say that they were computed as ours are.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -140,7 +141,7 @@ def row_key(row: dict) -> tuple[str, str, str]:
 
 
 def ranked(table: dict) -> dict:
-    """The table with its rows in order: by kind, task, and mean rank over the metrics among rows of the same kind."""
+    """The table with its rows in order: by kind, task, and mean rank over the metrics within a kind."""
     groups: dict[tuple, list[dict]] = {}
     for row in table["rows"]:
         groups.setdefault((KINDS.index(row["kind"]), row["task"]), []).append(row)
@@ -181,7 +182,8 @@ def read(path: Path) -> dict:
 def read_external_row(path: Path, table: dict) -> dict:
     """A row that `talkbench score --row` wrote, checked against the table: same metric versions and judges.
 
-    TableError where a metric was computed otherwise than in the table; metrics that the table lacks are left out.
+    TableError where a metric was computed otherwise than in the table; metrics that the table lacks are
+    left out.
     """
     content = read_json(path)
     if "row" not in content or "metrics" not in content:
@@ -189,13 +191,19 @@ def read_external_row(path: Path, table: dict) -> dict:
     row, about = content["row"], content["metrics"]
     for key in row["metrics"]:
         if key in table["metrics"] and any(
-            about[key][name] != table["metrics"][key][name] for name in ("judge", "version")
+            _uncoded(about[key][name]) != table["metrics"][key][name] for name in ("judge", "version")
         ):
             raise TableError(
-                f"{path}: {key} is {about[key]['version']!r} by {about[key]['judge'] or 'no judge'}, the table's is "
+                f"{path}: {key} is {about[key]['version']!r} by {about[key]['judge'] or 'no judge'}, "
+                f"the table's is "
                 f"{table['metrics'][key]['version']!r} by {table['metrics'][key]['judge'] or 'no judge'}"
             )
     return {**row, "metrics": {k: v for k, v in row["metrics"].items() if k in table["metrics"]}}
+
+
+def _uncoded(text: str | None) -> str | None:
+    """A version without the tag that says how the scored videos were coded (the row's provenance has it)."""
+    return None if text is None else text.split(" codec=")[0]
 
 
 def warnings(table: dict) -> list[str]:
@@ -230,7 +238,8 @@ def warnings(table: dict) -> list[str]:
         ]
         if thin:
             found.append(
-                f"{row['method']}: under {LEAST_COVERAGE:.0%} of the frames due were scored in {', '.join(thin)}"
+                f"{row['method']}: under {LEAST_COVERAGE:.0%} of the frames due were scored in "
+                f"{', '.join(thin)}"
             )
     return found
 
@@ -279,9 +288,10 @@ def markdown(table: dict) -> str:
     lines = [
         f"# {table['title']}",
         "",
-        f"Benchmark `{table['benchmark']}`, version {table['version']}. Clip means; in brackets 95 % intervals "
-        "(bootstrap over speakers). Bold: best method. *Italic*: baselines. `driven by` says what a method sees of "
-        "the target: one that sees its frames is not comparable to one that hears its sound.",
+        f"Benchmark `{table['benchmark']}`, version {table['version']}. Clip means; in brackets "
+        "95 % intervals (bootstrap over speakers). Bold: best method. *Italic*: baselines. `driven by` says "
+        "what a method sees of the target: one that sees its frames is not comparable to one that hears "
+        "its sound.",
         "",
         "| | driven by | " + " | ".join(_escape(heading(table["metrics"][key])) for key in keys) + " |",
         "|---|---|" + "---|" * len(keys),
@@ -293,7 +303,8 @@ def markdown(table: dict) -> str:
     for key in keys:
         about = table["metrics"][key]
         lines.append(
-            f"| {_escape(about['name'])} (`{key}`) | {_escape(about['version'])} | {_escape(about['judge'] or '-')} |"
+            f"| {_escape(about['name'])} (`{key}`) | {_escape(about['version'])} | "
+            f"{_escape(about['judge'] or '-')} |"
         )
     notes = warnings(table)
     absent = [key for key in table["metrics"] if key not in keys]
@@ -305,11 +316,11 @@ def markdown(table: dict) -> str:
         notes += [
             f"{row['method']}: {', '.join(names)} not available: {why}" for why, names in reasons.items()
         ]
+    missing: dict[str, list[str]] = {}
     for key in absent:
-        reason = next(
-            (r["unavailable"][key] for r in table["rows"] if key in r.get("unavailable", {})), "not measured"
-        )
-        notes.append(f"{table['metrics'][key]['name']}: not available: {reason}")
+        reasons = (row["unavailable"][key] for row in table["rows"] if key in row.get("unavailable", {}))
+        missing.setdefault(next(reasons, "not measured"), []).append(table["metrics"][key]["name"])
+    notes += [f"{', '.join(names)}: not available: {reason}" for reason, names in missing.items()]
     for row in table["rows"]:
         if row["kind"] == "published":
             notes.append(f"{row['method']} (published): {row['provenance'].get('source', '')}")
@@ -327,7 +338,9 @@ def _name(row: dict) -> str:
     task = "" if row["task"] == "reconstruction" else f", {row['task']}"
     if row["kind"] == "baseline":
         return f"*{name}{task}*"
-    return f"{name}{task}" + ("" if row["kind"] == "method" else f" ({row['kind']})")
+    codec = row["provenance"].get("codec")
+    kind = row["kind"] + (f", {codec} video" if codec else "")
+    return f"{name}{task}" + ("" if row["kind"] == "method" else f" ({kind})")
 
 
 def _cell(row: dict, key: str, top: float | None) -> str:

@@ -10,7 +10,10 @@ METHODS = {
 
 def names() -> list[str]:
     """Names of all methods, the package's own first."""
-    return [*METHODS, *sorted(point.name for point in entry_points(group="talkbench.methods") if point.name not in METHODS)]
+    return [
+        *METHODS,
+        *sorted(point.name for point in entry_points(group="talkbench.methods") if point.name not in METHODS),
+    ]
 
 
 def load(name: str):

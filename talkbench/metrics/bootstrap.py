@@ -27,7 +27,7 @@ def mean_interval(scores: np.ndarray, draws: np.ndarray) -> tuple[float, float, 
 
 @dataclass(frozen=True)
 class Difference:
-    """b - a: mean, 95 % interval and two-sided p (share of resamples on the other side of 0, doubled, at most 1)."""
+    """b - a: mean, 95 % interval, two-sided p (share of resamples beyond 0, doubled, at most 1)."""
 
     mean: float
     low: float
@@ -47,8 +47,8 @@ def cluster_draws(clusters, *, seed: int = 0, rounds: int = ROUNDS) -> list[np.n
     """Resamples of whole clusters: a list of `rounds` index arrays into the clips.
 
     Args:
-        clusters: (n,) speaker of each clip. With one speaker only, clips are resampled: a single cluster has no
-            spread to show.
+        clusters: (n,) speaker of each clip. With one speaker only, clips are resampled: a single cluster
+            has no spread to show.
     """
     names, which = np.unique(np.asarray(clusters), return_inverse=True)
     if len(names) < 2:

@@ -1,5 +1,7 @@
-"""CPBD, cumulative probability of blur detection (Narvekar and Karam 2011), as package cpbd 1.0.7 and as ATVGnet's
-script compute it. Luma pictures, uint8 (H, W), both in 64x64 blocks. Depends on resolution: compare at 256x256 only.
+"""CPBD, cumulative probability of blur detection (Narvekar and Karam 2011).
+
+As package cpbd 1.0.7 and as ATVGnet's script compute it, both on luma pictures (H, W) in 64x64 blocks. It
+depends on resolution: compare at 256x256 only.
 """
 
 import numpy as np
@@ -34,7 +36,7 @@ def canny(image: np.ndarray) -> np.ndarray:
 
 
 def _ridge(strength, down, right):
-    """Where the strength is no smaller than its interpolated neighbours up and down the gradient; borders False."""
+    """Where the strength is no smaller than its interpolated neighbours along the gradient; borders False."""
     padded = np.pad(strength, 1)
 
     def neighbour(rows, columns):
@@ -60,7 +62,7 @@ def _ridge(strength, down, right):
 
 
 def _runs(steps: np.ndarray, towards: int) -> np.ndarray:
-    """Length of the run of True in `steps` (H, W-1) that begins at each column and goes left (-1) or right (+1).
+    """Length of the run of True in `steps` (H, W-1) that begins at a column and goes left (-1) or right (+1).
 
     steps[c] compares columns c and c+1. Result (H, W): at column c the run over steps c, c+1, ... (right) or
     c-1, c-2, ... (left).
@@ -79,8 +81,8 @@ def _runs(steps: np.ndarray, towards: int) -> np.ndarray:
 def edge_widths(image: np.ndarray, edges: np.ndarray, *, ties: bool, flat_is_none: bool) -> np.ndarray:
     """Widths of vertical edges by Marziliano et al. 2002, (H, W) int, 0 elsewhere.
 
-    The gradient's direction is rounded to multiples of 45 degrees (half to even); only 0 and +-180 count, and a
-    pixel with no horizontal gradient counts as 0, as in both programs.
+    The gradient's direction is rounded to multiples of 45 degrees (half to even); only 0 and +-180 count,
+    and a pixel with no horizontal gradient counts as 0, as in both programs.
 
     Args:
         ties: ATVGnet's rule: on falling edges the right side goes on over equal grey levels.
@@ -137,7 +139,7 @@ def _vertical_edge_strength(image):
 
 
 def cpbd(image: np.ndarray) -> float:
-    """Sharpness in [0, 1] of a luma picture (H, W), as cpbd 1.0.7: share of edges whose blur is hardly noticed."""
+    """Sharpness in [0, 1] of a luma picture (H, W), as cpbd 1.0.7: share of edges with unnoticed blur."""
     image = np.asarray(image, np.float64)
     strength = _vertical_edge_strength(image)
     strength[strength <= 2 * np.sqrt(strength.mean())] = 0

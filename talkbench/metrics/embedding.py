@@ -15,7 +15,7 @@ def squared_distance(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
 
 
 def aed(real: np.ndarray, fake: np.ndarray) -> float:
-    """Average "Euclidean" distance of pose-evaluation: mean of the *squared* distance of L2-normalised vectors."""
+    """Average Euclidean distance of pose-evaluation: mean *squared* distance of L2-normalised vectors."""
     return float(squared_distance(normalised(real), normalised(fake)).mean())
 
 

@@ -1,4 +1,4 @@
-"""Distances of feature sets: FID, FID-infinity, KID. Features are (n, d), one row a picture; all in float64."""
+"""Distances of feature sets: FID, FID-infinity, KID. Features are (n, d), a row a picture; all in float64."""
 
 import numpy as np
 
@@ -15,8 +15,8 @@ def _statistics(features: np.ndarray):
 def frechet(mean_a, covariance_a, mean_b, covariance_b) -> float:
     """Frechet distance of two Gaussians (Heusel et al. 2017).
 
-    The trace of (A B)^(1/2) is the sum of the roots of the eigenvalues of A^(1/2) B A^(1/2), which is symmetric: no
-    complex residue, and it works with fewer samples than dimensions.
+    The trace of (A B)^(1/2) is the sum of the roots of the eigenvalues of A^(1/2) B A^(1/2), which is
+    symmetric: no complex residue, and it works with fewer samples than dimensions.
     """
     values, vectors = np.linalg.eigh(covariance_a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

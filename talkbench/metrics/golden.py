@@ -1,7 +1,7 @@
 """The cases of the golden file `metrics.npz`, computed by this package.
 
-`CASES` maps a case's name to `function(case) -> {output key: array}`; `case` has `inputs()` and `outputs` (each with a
-`shape`), as the golden reader gives them. Picture stacks come channels first, (T, 3, H, W).
+`CASES` maps a case's name to `function(case, weights) -> {output key: array}`; `case` has `inputs()` and `outputs`
+(each with a `shape`), as `weights.golden` gives them; there are no weights. Picture stacks come channels first, (T, 3, H, W).
 """
 
 import numpy as np
@@ -18,13 +18,13 @@ def _pictures(case) -> tuple[np.ndarray, np.ndarray, dict]:
     return real, fake, arguments
 
 
-def _l1(case):
+def _l1(case, _weights=None):
     real, fake, _ = _pictures(case)
     unit = image.l1(real, fake)
     return {"per_frame_255": image.l1_255(real, fake), "per_frame_unit": unit, "clip_unit": unit.mean()}
 
 
-def _psnr(case):
+def _psnr(case, _weights=None):
     real, fake, _ = _pictures(case)
     per_frame = image.psnr(real, fake)
     step = image.LUMA_STEP
@@ -38,7 +38,7 @@ def _psnr(case):
     }
 
 
-def _ssim(case):
+def _ssim(case, _weights=None):
     real, fake, _ = _pictures(case)
     values = {name: image.ssim(real, fake, data_range=255, variant=name) for name in image.SSIM_VARIANTS}
     values["wrong_data_range_2_on_unit"] = image.ssim(
@@ -48,12 +48,12 @@ def _ssim(case):
     return values
 
 
-def _ms_ssim(case):
+def _ms_ssim(case, _weights=None):
     real, fake, _ = _pictures(case)
     return {"per_frame": image.ms_ssim(real, fake, data_range=255)}
 
 
-def _frechet(case):
+def _frechet(case, _weights=None):
     sets = case.inputs()
     a, b, s1, s2 = (sets[name] for name in ("a", "b", "s1", "s2"))
     full, deficient, half = frechet.fid(a, b), frechet.fid(s1, s2), len(a) // 2
@@ -67,7 +67,7 @@ def _frechet(case):
     }
 
 
-def _fid_infinity(case):
+def _fid_infinity(case, _weights=None):
     sets = case.inputs()
     points = case.outputs["n"].shape[0]
     # the case begins at 60 rows
@@ -82,7 +82,7 @@ def _fid_infinity(case):
     }
 
 
-def _kid(case):
+def _kid(case, _weights=None):
     sets = case.inputs()
     a, b = sets["a"], sets["b"]
     mean, spread = frechet.kid_subsets(a, b, subsets=5, size=100)
@@ -94,7 +94,7 @@ def _kid(case):
     }
 
 
-def _lmd(case):
+def _lmd(case, _weights=None):
     tracks = case.inputs()
     real, fake = tracks["real"], tracks["fake"]
     sums = landmark.lmd_script(real, fake)
@@ -109,7 +109,7 @@ def _lmd(case):
 
 
 def _makeittalk(dimensions):
-    def run(case):
+    def run(case, _weights=None):
         tracks = case.inputs()
         real, fake = tracks["real"][..., :dimensions], tracks["fake"][..., :dimensions]
         values = {
@@ -127,7 +127,7 @@ def _makeittalk(dimensions):
     return run
 
 
-def _head_pose(case):
+def _head_pose(case, _weights=None):
     tracks = case.inputs()
     real, fake = tracks["real"], tracks["fake"]
     return {
@@ -139,7 +139,7 @@ def _head_pose(case):
     }
 
 
-def _akd_aed_mkr(case):
+def _akd_aed_mkr(case, _weights=None):
     values = case.inputs()
     real, fake = values["real"], values["fake"]
     found_real, found_fake = ~values["miss_real"], ~values["miss_fake"]
@@ -161,7 +161,7 @@ def _akd_aed_mkr(case):
     return {key: np.array(value) for key, value in scores.items()}
 
 
-def _sync(case):
+def _sync(case, _weights=None):
     features = case.inputs()
     vshift = case.outputs["mean_dist"].shape[0] // 2
     found = sync.search(features["video"], features["audio"], vshift)
@@ -174,13 +174,13 @@ def _sync(case):
     }
 
 
-def _mfcc(case):
+def _mfcc(case, _weights=None):
     from talkbench.data.mfcc import mfcc
 
     return {"mfcc": mfcc(case.inputs()["audio"])}
 
 
-def _cpbd(case):
+def _cpbd(case, _weights=None):
     values = {}
     for name, picture in case.inputs().items():
         values[f"cpbd_{name}"] = np.array(blur.cpbd(picture))
@@ -188,7 +188,7 @@ def _cpbd(case):
     return values
 
 
-def _temporal(case):
+def _temporal(case, _weights=None):
     real, fake, arguments = _pictures(case)
     track_real, track_fake = arguments["landmarks_real"], arguments["landmarks_fake"]
     scores = {
@@ -202,13 +202,13 @@ def _temporal(case):
     return {key: np.array(value) for key, value in scores.items()}
 
 
-def _warping_error(case):
+def _warping_error(case, _weights=None):
     _, fake, arguments = _pictures(case)
     errors = temporal.warping_error(fake, np.moveaxis(arguments["flow"], 1, -1), arguments["visible"])
     return {"per_pair": errors, "mean": errors.mean()}
 
 
-def _bpp(case):
+def _bpp(case, _weights=None):
     sent = case.inputs()
     size, frames = sent["bytes"], sent["frames"]
     return {
@@ -217,7 +217,7 @@ def _bpp(case):
     }
 
 
-def _bootstrap(case):
+def _bootstrap(case, _weights=None):
     scores = case.inputs()
     a, b, draws = scores["a"], scores["b"], scores["resamples"]
     mean, low, high = boot.mean_interval(a, draws)

@@ -1,7 +1,7 @@
 """Picture metrics in float64: L1, PSNR, SSIM and their variants, MS-SSIM.
 
-Pictures are RGB, (T, H, W, 3), uint8 unless a function says otherwise; every function gives one value a frame.
-`batched` has the fast float32 forms of the headline metrics.
+Pictures are RGB, (T, H, W, 3), uint8 unless a function says otherwise; every function gives one value a
+frame. `batched` has the fast float32 forms of the headline metrics.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ def check_pair(real: np.ndarray, fake: np.ndarray) -> None:
 
 
 def luma(frames: np.ndarray) -> np.ndarray:
-    """uint8 (..., 3) RGB to uint8 (...) luma 0.299 R + 0.587 G + 0.114 B, rounded (OpenCV RGB2GRAY, 15 bit)."""
+    """uint8 (..., 3) RGB to uint8 (...) luma .299 R + .587 G + .114 B, rounded (OpenCV RGB2GRAY, 15 bit)."""
     wide = frames.astype(np.int32)
     return ((wide[..., 0] * 9798 + wide[..., 1] * 19235 + wide[..., 2] * 3735 + 16384) >> 15).astype(np.uint8)
 
@@ -60,7 +60,7 @@ def psnr(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
 
 
 def psnr_pooled(real: np.ndarray, fake: np.ndarray) -> float:
-    """PSNR of the clip's mean squared error. Never above the mean of `psnr`: another metric, not to be mixed."""
+    """PSNR of the clip's mean squared error. Never above the mean of `psnr`: another metric."""
     check_pair(real, fake)
     return float(_decibel(((real.astype(np.float64) - fake.astype(np.float64)) ** 2).mean()))
 
@@ -72,7 +72,7 @@ def psnr_luma(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
 
 
 def psnr_atvgnet(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
-    """PSNR a frame as ATVGnet's script computes it: luma subtracted and squared in uint8, so both wrap modulo 256.
+    """PSNR a frame as ATVGnet's script has it: luma subtracted and squared in uint8, modulo 256.
 
     It can't fall under 24.06 dB. For comparison with published figures only; (T,).
     """
@@ -139,8 +139,8 @@ def ssim(
 
     Args:
         real, fake: (T, H, W, 3), any real type; the luma variants need uint8.
-        data_range: largest minus smallest possible value (255 for uint8). There is no default: a wrong guess moves
-            the score by up to 0.1.
+        data_range: largest minus smallest possible value (255 for uint8). There is no default: a wrong
+            guess moves the score by up to 0.1.
         variant: key of `SSIM_VARIANTS`. `gaussian_rgb` is Wang et al. 2004 on each channel, `uniform7_*` are
             scikit-image's defaults, the last two the habits of torchmetrics and pytorch-ssim.
 
@@ -186,11 +186,12 @@ def ms_ssim_smallest(scales: int = 5) -> int:
 def ms_ssim(real: np.ndarray, fake: np.ndarray, *, data_range: float, scales: int = 5) -> np.ndarray:
     """Multi-scale SSIM (Wang et al. 2003, as torchmetrics with `normalize="relu"`), one value a frame; (T,).
 
-    Product over the scales but the last of (contrast-structure)^beta, times SSIM^beta of the last; 2x2 means between
-    scales; negative means are set to 0 before the power (a power of a negative number is NaN).
+    Product over the scales but the last of (contrast-structure)^beta, times SSIM^beta of the last; 2x2
+    means between scales; negative means are set to 0 before the power (a power of a negative number is NaN).
 
     Args:
-        scales: 5 is the published metric. Fewer (for small pictures) is another metric: name it in the version.
+        scales: 5 is the published metric. Fewer (for small pictures) is another metric: name it in the
+            version.
 
     Raises:
         ValueError: a side below `ms_ssim_smallest(scales)`.

@@ -1,8 +1,8 @@
 """Landmark metrics: LMD, the D-* family of MakeItTalk, AKD, MKR, lip gap, head pose, landmark motion.
 
-Landmarks are (T, 68, 2) or (T, 68, 3) in pixels, iBUG order. Both sides must come from the same detector: detectors
-differ by more than methods do. Functions take finite arrays; who has frames without a face leaves them out first
-(`evaluation.measure` does, and reports the coverage).
+Landmarks are (T, 68, 2) or (T, 68, 3) in pixels, iBUG order. Both sides must come from the same detector:
+detectors differ by more than methods do. Functions take finite arrays; who has frames without a face leaves
+them out first (`evaluation.measure` does, and reports the coverage).
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def _centred(points: np.ndarray) -> np.ndarray:
 
 
 def lmd_per_frame(real: np.ndarray, fake: np.ndarray) -> np.ndarray:
-    """Mean lip distance a frame after each frame's own mouth mean is taken off; 2-D, the points' own pixels; (T,)."""
+    """Mean lip distance a frame, each frame's own mouth mean taken off; 2-D, the points' own pixels; (T,)."""
     return _distance(_centred(real[:, MOUTH, :2]), _centred(fake[:, MOUTH, :2])).mean(1)
 
 
@@ -105,7 +105,10 @@ def d_v(real, fake, steps=None) -> float:
 
 
 def d_a(real, fake, ring: np.ndarray = INNER_MOUTH) -> float:
-    """MakeItTalk D-A: difference of the lip opening's area over the largest real area, percent (0 if never open)."""
+    """MakeItTalk D-A: difference of the lip opening's area over the largest real one, percent.
+
+    Where the real mouth never opens: 0 if the other doesn't either, else NaN.
+    """
     area_real, area_fake = polygon_area(real[:, ring]), polygon_area(fake[:, ring])
     largest = area_real.max()
     difference = np.abs(area_fake - area_real).mean()
@@ -115,7 +118,7 @@ def d_a(real, fake, ring: np.ndarray = INNER_MOUTH) -> float:
 
 
 def weak_perspective(reference: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Rotations (T, 3, 3) of a 3-D reference (P, 3) seen in 2-D points (T, P, 2) by a scaled orthographic camera.
+    """Rotations (T, 3, 3) of a 3-D reference (P, 3) seen as 2-D points (T, P, 2) by a orthographic camera.
 
     The affine camera of least squares, its two rows made orthonormal (nearest in the Frobenius sense).
     """
@@ -163,7 +166,7 @@ def d_pos(real, fake) -> float:
 
 
 def akd(real, fake) -> float:
-    """Average keypoint distance of pose-evaluation: mean |difference| over *coordinates* (L1), own pixels, 2-D."""
+    """Average keypoint distance of pose-evaluation: mean |difference| over *coordinates*, own pixels, 2-D."""
     return float(np.abs(np.asarray(real, np.float64)[..., :2] - np.asarray(fake, np.float64)[..., :2]).mean())
 
 
@@ -189,7 +192,8 @@ def mkr(found_real, found_fake) -> float:
     """Missing keypoint rate: mean over frames of (found in real, not in fake) / (found in real).
 
     Args:
-        found_real, found_fake: bool (T, P). Frames with no point found in the real picture are left out (NaN if all).
+        found_real, found_fake: bool (T, P). Frames with no point found in the real picture are left out
+            (NaN if all).
     """
     found_real, found_fake = np.asarray(found_real, bool), np.asarray(found_fake, bool)
     due = found_real.sum(1)
@@ -200,8 +204,8 @@ def mkr(found_real, found_fake) -> float:
 def lip_gap(landmarks: np.ndarray) -> np.ndarray:
     """Opening of the inner lips over the face's size, 2-D, (T,).
 
-    Mean of the distances 61-67, 62-66, 63-65, divided by the distance of the outer eye corners 36-45 averaged over
-    the clip.
+    Mean of the distances 61-67, 62-66, 63-65, divided by the distance of the outer eye corners 36-45
+    averaged over the clip.
     """
     points = np.asarray(landmarks, np.float64)[..., :2]
     return inner_lip_gap(points) / eye_distance(points).mean()
@@ -234,6 +238,6 @@ def acceleration(landmarks: np.ndarray) -> float:
 
 
 def jitter_ratio(real, fake) -> float:
-    """`acceleration` of the fake over that of the real landmarks (NaN where the real ones never accelerate)."""
+    """`acceleration` of the fake over that of the real landmarks (NaN where the real ones have none)."""
     base = acceleration(real)
     return acceleration(fake) / base if base > 0 else float("nan")

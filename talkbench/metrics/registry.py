@@ -1,7 +1,7 @@
 """What is known of every metric: name, unit, direction, what it needs, which definition. Plain values.
 
-The number of a definition goes up with any change that moves a score; the version string travels with every result,
-and results of different versions are never put in one column.
+The number of a definition goes up with any change that moves a score; the version string travels with every
+result, and results of different versions are never put in one column.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ class Metric:
         name: its name in tables.
         unit: of the value; "" for none.
         better: "higher" or "lower".
-        level: "frame" (mean over the clip's frames, then over clips), "clip" (one value a clip) or "set" (one value
-            for all clips).
-        needs: what is compared: "frames", "landmarks", "identity", "features", "sync", "perceptual", "pose", "bytes".
+        level: "frame" (mean over the clip's frames, then over clips), "clip" (one value a clip) or "set"
+            (one value for all clips).
+        needs: what is compared: "frames", "landmarks", "identity", "features", "sync", "perceptual",
+            "pose", "bytes".
         judge: kind of judge that looks for it, or None.
         version: definition, spelled out.
         reference: where the definition comes from.

@@ -1,4 +1,4 @@
-"""Audio-visual synchrony from features: LSE-D, LSE-C and the offset (Chung and Zisserman 2016; Prajwal et al. 2020)."""
+"""Audio-visual synchrony from features: LSE-D, LSE-C, offset (Chung, Zisserman 2016; Prajwal et al. 2020)."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Metrics of change over time: difference of frame differences, flicker, warping error. Frames uint8 (T, H, W, 3)."""
+"""Change over time: difference of frame differences, flicker, warping error. Frames: uint8 (T, H, W, 3)."""
 
 import numpy as np
 from scipy import ndimage
@@ -7,24 +7,24 @@ from talkbench.metrics.image import check_pair
 
 
 def _steps(frames):
-    """Frame-to-frame differences on [0, 1], one at a time."""
+    """Frame-to-frame differences in grey levels, int16, one at a time."""
     for before, after in zip(frames[:-1], frames[1:]):
-        yield after.astype(np.float64) / 255 - before.astype(np.float64) / 255
+        yield after.astype(np.int16) - before.astype(np.int16)
 
 
 def tde(real: np.ndarray, fake: np.ndarray) -> float:
-    """Temporal difference error: mean |change of the fake - change of the real| on [0, 1]. NaN for one frame."""
+    """Temporal difference error: mean |change of fake - change of real| on [0, 1]. NaN for one frame."""
     check_pair(real, fake)
     if len(real) < 2:
         return float("nan")
-    return float(np.mean([np.abs(f - r).mean() for f, r in zip(_steps(fake), _steps(real))]))
+    return float(np.mean([np.abs(f - r).mean() for f, r in zip(_steps(fake), _steps(real))]) / 255)
 
 
 def flicker(frames: np.ndarray) -> float:
     """Mean |change| from frame to frame on [0, 1]; to be read beside the real clip's. NaN for one frame."""
-    return (
-        float(np.mean([np.abs(step).mean() for step in _steps(frames)])) if len(frames) > 1 else float("nan")
-    )
+    if len(frames) < 2:
+        return float("nan")
+    return float(np.mean([np.abs(step).mean() for step in _steps(frames)]) / 255)
 
 
 def warping_error(frames: np.ndarray, flow: np.ndarray, visible: np.ndarray) -> np.ndarray:

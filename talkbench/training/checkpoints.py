@@ -27,7 +27,9 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int):
         folder = Path(folder).resolve()
         if jax.process_index() == 0 and folder.is_dir():
-            for partial in folder.glob("*.orbax-checkpoint-tmp*"):  # left by a killed save; Orbax lets them lie
+            for partial in folder.glob(
+                "*.orbax-checkpoint-tmp*"
+            ):  # left by a killed save; Orbax lets them lie
                 shutil.rmtree(partial, ignore_errors=True)
         self._manager = ocp.CheckpointManager(
             folder, options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
@@ -75,10 +77,14 @@ class Checkpoints:
         saved = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
         for key in ("method", "stage", "dataset"):
             if saved[key] != meta[key]:
-                raise ResumeError(f"the run was made with {key} {saved[key]!r}, not {meta[key]!r}; pass another --out")
+                raise ResumeError(
+                    f"the run was made with {key} {saved[key]!r}, not {meta[key]!r}; pass another --out"
+                )
         differing = _differences(saved["config"], meta["config"])
         if differing:
-            raise ResumeError(f"the run was made with another {', '.join(differing[:4])}; pass another --out to start anew")
+            raise ResumeError(
+                f"the run was made with another {', '.join(differing[:4])}; pass another --out to start anew"
+            )
         target = jax.tree.map(
             lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=meshes.replicated(mesh)), abstract
         )
@@ -91,7 +97,15 @@ class Checkpoints:
 
 
 # What may change between two sittings of one run without making it another run.
-FREE = ("train.steps", "train.checkpoint_every", "train.log_every", "train.sample_every", "train.keep", "data.workers", "data.in_memory")
+FREE = (
+    "train.steps",
+    "train.checkpoint_every",
+    "train.log_every",
+    "train.sample_every",
+    "train.keep",
+    "data.workers",
+    "data.in_memory",
+)
 
 
 def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:

@@ -38,8 +38,13 @@ class Log:
         self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=start + 1)
         if sys.stdout.isatty():
             self._progress = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
-                TimeRemainingColumn(), TextColumn("{task.fields[loss]}"), console=Console(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[speed]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[loss]}"),
+                console=Console(),
             )
             self._task = self._progress.add_task(title, total=steps, completed=start, speed="", loss="")
             self._progress.start()
@@ -49,13 +54,18 @@ class Log:
         if not self.active:
             return
         with self._file.open("a") as file:
-            file.write(json.dumps({"step": step, **{k: round(float(v), 6) for k, v in values.items()}}) + "\n")
+            file.write(
+                json.dumps({"step": step, **{k: round(float(v), 6) for k, v in values.items()}}) + "\n"
+            )
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
         speed = (step - self._start) / max(time.monotonic() - self._began, 1e-9)
         if self._progress:
             self._progress.update(
-                self._task, completed=step, speed=f"{speed:.1f} steps/s", loss=f"loss {values['generator']:.3f}"
+                self._task,
+                completed=step,
+                speed=f"{speed:.1f} steps/s",
+                loss=f"loss {values['generator']:.3f}",
             )
         else:
             left = (self._steps - step) / max(speed, 1e-9)

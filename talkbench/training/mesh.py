@@ -13,7 +13,9 @@ def initialize_cluster() -> None:
     """
     if jax.distributed.is_initialized():
         return
-    many = int(os.environ.get("SLURM_NTASKS", "1")) > 1 or int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
+    many = (
+        int(os.environ.get("SLURM_NTASKS", "1")) > 1 or int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
+    )
     many = many or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
     if "JAX_COORDINATOR_ADDRESS" in os.environ:
         jax.distributed.initialize(

@@ -18,7 +18,9 @@ def learning_rate(config: ConfigDict, steps: int) -> optax.Schedule:
     elif config.schedule == "cosine":
         rest = optax.cosine_decay_schedule(rate, max(steps - warmup, 1))
     elif config.schedule == "steps":
-        rest = optax.piecewise_constant_schedule(rate, {int(steps * b) - warmup: config.factor for b in config.boundaries})
+        rest = optax.piecewise_constant_schedule(
+            rate, {int(steps * b) - warmup: config.factor for b in config.boundaries}
+        )
     else:
         raise ValueError(f"optimizer.schedule={config.schedule!r}: there are constant, cosine, steps")
     if not warmup:
@@ -34,7 +36,9 @@ def make(config: ConfigDict, steps: int) -> optax.GradientTransformation:
     """
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     parts.append(
-        optax.adamw(learning_rate(config, steps), config.b1, config.b2, config.eps, weight_decay=config.weight_decay)
+        optax.adamw(
+            learning_rate(config, steps), config.b1, config.b2, config.eps, weight_decay=config.weight_decay
+        )
     )
     transform = optax.chain(*parts)
     if config.skip_nonfinite:

@@ -11,7 +11,9 @@ from talkbench.stage import Stage
 from talkbench.training import mesh as meshes
 
 
-def init_state(stage: Stage, transform: optax.GradientTransformation, key: jax.Array, batch: dict, ema: bool) -> dict:
+def init_state(
+    stage: Stage, transform: optax.GradientTransformation, key: jax.Array, batch: dict, ema: bool
+) -> dict:
     """The state of a run: `{"step", "rng", "generator": {params, stats, opt}, "discriminator" (or {}), "ema" (or {})}`."""
     generator, discriminator = stage.init(jax.random.fold_in(key, 0), batch)
     side = lambda s: {**s, "opt": transform.init(s["params"])} if s else {}  # noqa: E731
@@ -53,7 +55,9 @@ def make_step(stage: Stage, transform: optax.GradientTransformation, ema_decay: 
             )
             return weighted(terms), (terms, stats, outputs)
 
-        (total, (terms, stats, outputs)), grads = jax.value_and_grad(generator_total, has_aux=True)(generator["params"])
+        (total, (terms, stats, outputs)), grads = jax.value_and_grad(generator_total, has_aux=True)(
+            generator["params"]
+        )
         scalars = {**terms, "generator": total, "generator_gradient": optax.global_norm(grads)}
         new = {**state, "step": state["step"] + 1, "generator": update(generator, grads, stats)}
 
@@ -66,7 +70,9 @@ def make_step(stage: Stage, transform: optax.GradientTransformation, ema_decay: 
                 )
                 return sum(terms.values()), (terms, stats)
 
-            (total, (terms, stats)), grads = jax.value_and_grad(discriminator_total, has_aux=True)(discriminator["params"])
+            (total, (terms, stats)), grads = jax.value_and_grad(discriminator_total, has_aux=True)(
+                discriminator["params"]
+            )
             scalars |= {**terms, "discriminator": total, "discriminator_gradient": optax.global_norm(grads)}
             new["discriminator"] = update(discriminator, grads, stats)
         if ema_decay:

@@ -20,7 +20,9 @@ from talkbench.training.checkpoints import Checkpoints
 from talkbench.training.log import Log
 from talkbench.training.step import compile_step, init_state, make_step
 
-INTERRUPTED = 75  # exit code of a run that saved and left because it was told to (EX_TEMPFAIL: run again to go on)
+INTERRUPTED = (
+    75  # exit code of a run that saved and left because it was told to (EX_TEMPFAIL: run again to go on)
+)
 
 
 class TrainingError(RuntimeError):
@@ -58,7 +60,9 @@ def train_stage(stage: Stage, store, config: ConfigDict, method: str, folder: Pa
     mesh = meshes.data_mesh()
     processes = jax.process_count()
     if train.batch_size % jax.device_count():
-        raise TrainingError(f"train.batch_size={train.batch_size} does not divide by {jax.device_count()} devices")
+        raise TrainingError(
+            f"train.batch_size={train.batch_size} does not divide by {jax.device_count()} devices"
+        )
     batches = iter(
         loader(
             store, stage.features, train.batch_size // processes, config.seed,

@@ -9,7 +9,12 @@ from ml_collections import ConfigDict
 
 from talkbench.methods.facevid2vid import equivariance, losses, motion, pixels, teachers
 from talkbench.methods.facevid2vid.features import Pair
-from talkbench.methods.facevid2vid.networks import Discriminator, Generator, HeadExpressionEstimator, KeypointDetector
+from talkbench.methods.facevid2vid.networks import (
+    Discriminator,
+    Generator,
+    HeadExpressionEstimator,
+    KeypointDetector,
+)
 from talkbench.methods.facevid2vid.pose import angles, pose_rotation, relative_rotation, transform_keypoints
 from talkbench.methods.method import Driving, Method
 from talkbench.stage import Stage
@@ -26,7 +31,9 @@ def networks(config: ConfigDict) -> dict:
     model, dtype = config.model, _compute(config.train.dtype)
     section = lambda name: {k: tuple(v) if isinstance(v, list) else v for k, v in model[name].items()}  # noqa: E731
     return {
-        "keypoint_detector": KeypointDetector(model.num_keypoints, dtype=dtype, **section("keypoint_detector")),
+        "keypoint_detector": KeypointDetector(
+            model.num_keypoints, dtype=dtype, **section("keypoint_detector")
+        ),
         "estimator": HeadExpressionEstimator(model.num_keypoints, dtype=dtype, **section("estimator")),
         "generator": Generator(num_keypoints=model.num_keypoints, dtype=dtype, **section("generator")),
         "discriminator": Discriminator(dtype=dtype, **section("discriminator")),
@@ -113,7 +120,9 @@ def train_stage(config: ConfigDict) -> Stage:
         params, stats = params["discriminator"], stats["discriminator"]
         real, stats = _apply(nets["discriminator"], params, stats, _unit(batch["driving"]))
         fake, stats = _apply(nets["discriminator"], params, stats, outputs["made"])
-        return {"discriminator_gan": losses.discriminator_gan(real, fake, model.gan)}, {"discriminator": stats}
+        return {"discriminator_gan": losses.discriminator_gan(real, fake, model.gan)}, {
+            "discriminator": stats
+        }
 
     def sample(side, frozen, batch):
         source, driving = _unit(batch["source"][:6]), _unit(batch["driving"][:6])
@@ -129,7 +138,14 @@ def train_stage(config: ConfigDict) -> Stage:
     for term in teacher.absent:
         weights.pop(term)
     return Stage(
-        "video", features, init, generator_loss, weights, discriminator_loss, frozen=teacher.load, sample=sample
+        "video",
+        features,
+        init,
+        generator_loss,
+        weights,
+        discriminator_loss,
+        frozen=teacher.load,
+        sample=sample,
     )
 
 
@@ -151,7 +167,9 @@ class _Inference:
         return self.nets[name].apply(variables, *args, method=method)
 
     def place(self, canonical, pose, **angles_given):
-        return transform_keypoints(canonical, pose, rotation=self.model.rotation, pi=self.model.pi, **angles_given)
+        return transform_keypoints(
+            canonical, pose, rotation=self.model.rotation, pi=self.model.pi, **angles_given
+        )
 
     def pairs(self, source, driving):
         """Absolute mode for a batch of pairs, (B, H, W, 3) in [0, 1]."""
@@ -165,7 +183,10 @@ class _Inference:
 OPTIONS = {
     "mode": ("absolute", "absolute: the driver's keypoints; relative: its movement from its first frame"),
     "adapt_scale": (False, "relative mode: scale the movement by the faces' sizes"),
-    "best_frame": (False, "relative mode: start from the driving frame most like the source (needs landmarks)"),
+    "best_frame": (
+        False,
+        "relative mode: start from the driving frame most like the source (needs landmarks)",
+    ),
     "yaw": (None, "degrees; replaces the driver's yaw (free view)"),
     "pitch": (None, "degrees; replaces the driver's pitch"),
     "roll": (None, "degrees; replaces the driver's roll"),
@@ -222,7 +243,9 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
             raise ValueError("facevid2vid is driven by video; pass --driving VIDEO")
         for what, shape in (("source", source.shape), ("driving video", frames.shape[1:])):
             if shape != (size, size, 3):
-                raise ValueError(f"the {what} is {shape[1]}x{shape[0]}, this model works at {size}x{size}; resize it")
+                raise ValueError(
+                    f"the {what} is {shape[1]}x{shape[0]}, this model works at {size}x{size}; resize it"
+                )
         if mode not in ("absolute", "relative"):
             raise ValueError(f"mode {mode!r}: there are absolute and relative")
         canonical, source_pose, volume = read_source(side, _unit(source[None]))

@@ -310,7 +310,7 @@ class Generator(nn.Module):
         block_expansion, max_features, num_down_blocks: the 2-D encoder; the feature volume has the image's
             size / 2**num_down_blocks.
         volume_channels, depth: C and D of the feature volume.
-        num_resblocks: of the volume's, and of the plain decoder's 2-D residual blocks.
+        volume_resblocks, num_resblocks: of the volume's 3-D, and of the plain decoder's 2-D residual blocks.
         motion_scale: side of the feature volume / side at which dense motion runs (1 in all published
             settings).
         motion_expansion, motion_max_features, motion_blocks: the dense motion's hourglass; the volume's sides
@@ -329,6 +329,7 @@ class Generator(nn.Module):
     num_down_blocks: int = 2
     volume_channels: int = 32
     depth: int = 16
+    volume_resblocks: int = 6
     num_resblocks: int = 6
     motion_scale: int = 1
     motion_expansion: int = 32
@@ -358,7 +359,7 @@ class Generator(nn.Module):
         self.first = SameBlock(self.block_expansion, 2, window, dtype=d)
         self.down_blocks = [DownBlock(width, 2, d) for width in widths[1:]]
         self.second = Conv(self.volume_channels * self.depth, (1, 1), dtype=d)
-        self.resblocks_3d = [ResBlock(3, d) for _ in range(self.num_resblocks)]
+        self.resblocks_3d = [ResBlock(3, d) for _ in range(self.volume_resblocks)]
         self.dense_motion_network = DenseMotion(
             self.num_keypoints,
             self.motion_expansion,
