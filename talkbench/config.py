@@ -1,5 +1,6 @@
-"""Configs: `configs/METHOD.py` gives `get_config(preset)`; overrides by dotted key; unknown names answered with the nearest."""
+"""Configs: `configs/METHOD.py` gives `get_config(preset)`; overrides by dotted key; unknown names get the nearest."""
 
+import ast
 import difflib
 import hashlib
 import importlib.util
@@ -121,23 +122,31 @@ def _set(config: ConfigDict, key: str, text: str) -> None:
         raise ConfigError(f"--config.{key}: no such key; {nearest(key, keys(config))}")
     old = at[leaf]
     try:
-        if isinstance(old, str):
-            value = text
-        elif isinstance(old, bool):
-            value = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-        else:
-            value = json.loads(text)
-            if isinstance(old, tuple | list):
-                value = type(old)(value)
-            elif isinstance(old, float):
-                value = float(value)
-            elif isinstance(old, int) and (not isinstance(value, int) or isinstance(value, bool)):
-                raise ValueError("not an integer")
-    except (ValueError, KeyError, TypeError) as error:
+        at[leaf] = _parsed(text, old)
+    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise ConfigError(
             f"--config.{key}={text}: expected a {type(old).__name__} such as {old!r}"
         ) from error
-    at[leaf] = value
+
+
+def _parsed(text: str, like):
+    """`text` as a value of `like`'s type."""
+    if isinstance(like, str):
+        return text
+    if isinstance(like, bool):
+        return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    return _coerced(ast.literal_eval(text.strip()), like)
+
+
+def _coerced(value, like):
+    if isinstance(like, tuple | list) and isinstance(value, tuple | list):  # 1,2 or (1,2) or [1,2]
+        member = next((x for x in like if isinstance(x, float)), like[0] if like else None)
+        return type(like)(_coerced(v, member) for v in value)
+    if isinstance(like, float) and type(value) is int:
+        return float(value)
+    if like is not None and type(value) is not type(like):
+        raise TypeError("another type")
+    return value
 
 
 def to_plain(config: ConfigDict) -> dict:

@@ -19,9 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from talkbench.data.folder import FolderSource
-    from talkbench.data.show import show_clip
+    from talkbench.data.media import write_image
+    from talkbench.data.show import contact_sheet, write_clip_video
     from talkbench.data.sources import parse
     from talkbench.data.store import Store, is_store
+    from talkbench.data.synthetic.phonemes import NAMES
     from talkbench.data.synthetic.source import SyntheticSource
 
     kind, folder = parse(args.data)
@@ -37,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"left out {clip_id}: {error}")
             failed += 1
             continue
-        sheet, video = show_clip(clip, args.out)
+        sheet, video = args.out / f"{clip_id}.png", args.out / f"{clip_id}.mp4"
+        write_image(sheet, contact_sheet(clip, phoneme_names=NAMES if kind == "synthetic" else None))
+        write_clip_video(video, clip)
         print(f"{clip_id}: {clip.num_frames} frames, {sheet}, {video}")
     return 1 if failed else 0

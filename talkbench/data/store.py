@@ -32,7 +32,8 @@ CODECS = ("png", "jpeg")
 _WRITER_OPTIONS = "group_size:1,uncompressed"
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
 _INDEX_FIELDS = ("clip_id", "identity", "split", "shard", "offset", "num_frames", "record", "height", "width")
-_PNG_LEVEL = 1  # level 9 saves 10 % of the bytes at several times the time
+# Of zlib's strategies this one gives the smallest and, read and written, quickest 64 px face frames.
+_PNG_SETTINGS = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 
 
 class StoreError(ValueError):
@@ -46,7 +47,7 @@ def encode_frame(frame: np.ndarray, codec: str, quality: int = 95) -> bytes:
     """uint8 (H, W, 3) RGB -> PNG bytes (exact) or JPEG bytes (4:2:0)."""
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
     if codec == "png":
-        ok, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+        ok, data = cv2.imencode(".png", bgr, _PNG_SETTINGS)
     else:
         sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
         ok, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])
@@ -555,7 +556,8 @@ class Store:
                     raise self._damaged(kind, shard, "its index") from error
                 self._readers[kind, shard] = reader
         try:
-            return reader.read(positions)
+            # one by one: a list of random positions takes array_record five times as long
+            return [reader.read([position])[0] for position in positions]
         except (RuntimeError, ValueError, IndexError) as error:
             raise self._damaged(kind, shard, f"records {positions}") from error
 

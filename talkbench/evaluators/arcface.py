@@ -5,7 +5,7 @@ default; the order is part of the metric's version.
 """
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import flax.linen as nn
@@ -143,6 +143,7 @@ def embed(variables, faces: jax.Array, order: str = "bgr") -> jax.Array:
     return IRSE50().apply(variables, (x.astype(jnp.float32) / 255 - 0.5) / 0.5)[0]
 
 
+@cache
 def abstract() -> dict:
     """Shapes of the network's variables."""
     return torch_layout.abstract_variables(IRSE50().init, (1, SIZE, SIZE, 3))

@@ -6,7 +6,7 @@ rounding out; its points follow this project's convention (pixel centres at +0.5
 """
 
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 import flax.linen as nn
@@ -300,6 +300,7 @@ def landmarks(
     return points, scores
 
 
+@cache
 def abstract() -> dict:
     """Shapes of FAN's variables."""
     return torch_layout.abstract_variables(FAN().init, (1, CROP, CROP, 3))
@@ -315,6 +316,7 @@ def read_weights(path: str | Path) -> dict:
     return convert(state_dict(path))
 
 
+@cache
 def depth_abstract() -> dict:
     """Shapes of the depth network's variables."""
     return torch_layout.abstract_variables(ResNetDepth().init, (1, CROP, CROP, 3 + POINTS))

@@ -211,14 +211,15 @@ def _s3fd_syncnet(case, weights):
     images = _last(case.inputs()["image"])
     planes = images.astype(jnp.float32) - s3fd.MEAN_BGR  # from the planes as given, unlike `s3fd.levels`
     levels = _jit(s3fd.S3FD("syncnet").apply, variables, planes)
-    offsets, scores = s3fd.flatten_syncnet([(a[0], b[0]) for a, b in levels])
+    rows = [s3fd.flatten_syncnet([(a[i], b[i]) for a, b in levels]) for i in range(len(images))]
     priors = s3fd.priors_syncnet([a.shape[1:3] for a, _ in levels], *images.shape[1:3])
-    return {"loc": offsets[None], "conf": scores[None], "priors": priors}
+    return {"loc": np.stack([a for a, _ in rows]), "conf": np.stack([b for _, b in rows]), "priors": priors}
 
 
 def _s3fd_syncnet_detect(case, weights):
     inputs = case.inputs()
-    return {"rows": s3fd.candidates_syncnet(inputs["loc"][0], inputs["conf"][0], inputs["priors"])}
+    pairs = zip(inputs["loc"], inputs["conf"], strict=True)
+    return {"rows": np.concatenate([s3fd.candidates_syncnet(a, b, inputs["priors"]) for a, b in pairs])}
 
 
 # ArcFace

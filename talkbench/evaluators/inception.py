@@ -6,7 +6,7 @@ uint8 image to its 299 x 299 input; they give different numbers, so each is a me
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import flax.linen as nn
@@ -268,6 +268,7 @@ def features(variables, images: jax.Array, variant: str = "fid") -> jax.Array:
     return Inception().apply(variables, PREPARE[variant](images))["pool3"]
 
 
+@cache
 def abstract() -> dict:
     """Shapes of the network's variables."""
     return torch_layout.abstract_variables(Inception().init, (1, SIZE, SIZE, 3))

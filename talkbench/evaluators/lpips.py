@@ -9,6 +9,7 @@ metrics call, takes uint8 images and nothing else.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import flax.linen as nn
@@ -149,6 +150,7 @@ def distance(variables, a: jax.Array, b: jax.Array, net: str = "vgg") -> jax.Arr
     return LPIPS(net).apply(variables, a, b)
 
 
+@cache
 def abstract(net: str = "vgg") -> dict:
     """Shapes of the network's variables."""
     return torch_layout.abstract_variables(LPIPS(net).init, (1, 64, 64, 3), (1, 64, 64, 3))

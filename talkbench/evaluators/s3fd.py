@@ -8,7 +8,7 @@ suppression counts pixels in one only.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -271,6 +271,7 @@ def _rules(port: str) -> torch_layout.Rules:
     return rules
 
 
+@cache
 def abstract() -> dict:
     """Shapes of the network's variables, the same for both ports."""
     return torch_layout.abstract_variables(S3FD().init, (1, 128, 128, 3))

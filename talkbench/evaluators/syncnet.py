@@ -7,7 +7,7 @@ features.
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import flax.linen as nn
@@ -268,6 +268,7 @@ def whole_frames(frames: np.ndarray, batch: int = 32) -> np.ndarray:
     return np.concatenate(parts)
 
 
+@cache
 def abstract() -> dict:
     """Shapes of the network's variables."""
     return torch_layout.abstract_variables(SyncNet().init, (1, FRAMES, SIZE, SIZE, 3), (1, 13, COLUMNS, 1))

@@ -3,11 +3,11 @@
 import hashlib
 import io
 import json
-import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
+
+from talkbench.atomic import write_bytes
 
 FORMAT = 1
 SHIPPED = (
@@ -20,8 +20,8 @@ class CheckpointError(ValueError):
 
 
 def flatten(tree: dict, prefix: str = "") -> dict[str, np.ndarray]:
-    """{"a": {"b": x}} -> {"a/b": x}."""
-    flat = {}
+    """{"a": {"b": x, "c": {}}} -> {"a/b": x, "a/c/": an empty array}."""
+    flat = {} if tree or not prefix else {prefix: np.zeros(0, np.float32)}
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
@@ -32,14 +32,15 @@ def flatten(tree: dict, prefix: str = "") -> dict[str, np.ndarray]:
 
 
 def unflatten(flat: dict) -> dict:
-    """The inverse of `flatten` (empty branches are not kept)."""
+    """The inverse of `flatten`."""
     tree: dict = {}
     for name, value in flat.items():
         *folders, leaf = name.split("/")
         at = tree
         for folder in folders:
             at = at.setdefault(folder, {})
-        at[leaf] = value
+        if leaf:
+            at[leaf] = value
     return tree
 
 
@@ -53,10 +54,15 @@ def digest(tree: dict) -> str:
 
 
 def save(path: Path, tree: dict, meta: dict, half: bool = False) -> str:
-    """Write `tree` and `meta` atomically; `half` stores float32 arrays as float16. Returns the digest of what was stored."""
-    flat = flatten(tree)
-    if half:
-        flat = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in flat.items()}
+    """Write `tree` and `meta` atomically. Returns the digest of what was stored.
+
+    Args:
+        half: store float32 arrays as float16, but for those with a value beyond its range.
+
+    Raises:
+        OSError: the file cannot be written; names it.
+    """
+    flat = {name: _storable(value, half) for name, value in flatten(tree).items()}
     stored = digest(flat)
     meta = {"format": FORMAT, "digest": stored, **meta}
     path = Path(path)
@@ -65,10 +71,16 @@ def save(path: Path, tree: dict, meta: dict, half: bool = False) -> str:
     np.savez_compressed(
         buffer, **{"meta": np.array(json.dumps(meta))}, **{f"tree/{k}": v for k, v in flat.items()}
     )
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_bytes(buffer.getvalue())
-    os.replace(partial, path)
+    write_bytes(path, buffer.getvalue())
     return stored
+
+
+def _storable(value: np.ndarray, half: bool) -> np.ndarray:
+    if value.dtype.kind == "V":  # bfloat16, which the container does not know
+        value = value.astype(np.float32)
+    if half and value.dtype == np.float32 and np.abs(value).max(initial=0) <= np.finfo(np.float16).max:
+        return value.astype(np.float16)
+    return value
 
 
 def load(path: Path, kind: str | None = None, name: str | None = None) -> tuple[dict, dict]:
@@ -91,12 +103,27 @@ def load(path: Path, kind: str | None = None, name: str | None = None) -> tuple[
         with np.load(path, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
             flat = {k.removeprefix("tree/"): file[k] for k in file.files if k.startswith("tree/")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: damaged, or not a talkbench checkpoint ({error})") from error
+        if not isinstance(meta, dict):
+            raise ValueError("no record of what it is")
+    except Exception as error:  # numpy, zipfile, zlib and json have their own kinds each
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path}: damaged, or not a talkbench checkpoint ({reason}); train or fetch it again"
+        ) from error
     if digest(flat) != meta.get("digest"):
-        raise CheckpointError(f"{path}: damaged, its contents do not match the digest it was written with")
+        raise CheckpointError(
+            f"{path}: damaged, its contents do not match the digest it was written with; train or fetch it again"
+        )
+    if meta.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: of format {meta.get('format')}, this talkbench reads {FORMAT}; update talkbench"
+        )
     if kind and meta.get("kind") != kind:
-        raise CheckpointError(f"{path}: weights of a {meta.get('kind')}, expected a {kind}")
+        raise CheckpointError(
+            f"{path}: weights of a {meta.get('kind')}, expected a {kind}; name another file"
+        )
     if name and meta.get("name") != name:
-        raise CheckpointError(f"{path}: weights of {meta.get('name')!r}, expected {name!r}")
+        raise CheckpointError(
+            f"{path}: weights of {meta.get('name')!r}, expected {name!r}; name another file"
+        )
     return unflatten({k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in flat.items()}), meta

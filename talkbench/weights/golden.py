@@ -26,6 +26,8 @@ import numpy as np
 
 from talkbench.weights import formula
 
+_LARGE = 10_000_000  # values of a network
+
 
 class GoldenError(ValueError):
     """A file that isn't a golden file, or one that nobody here can compute."""
@@ -41,6 +43,11 @@ class Network:
     rules: list[dict]
     seed: int
     arrays: Mapping[str, np.ndarray]
+
+    @property
+    def size(self) -> int:
+        """Number of values in the state dict."""
+        return sum(int(np.prod(shape)) for shape in self.shapes.values())
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Formula weights after the network's rules, {published key: array}."""
@@ -324,7 +331,8 @@ def verify(
         new = [_row(name, key, output, made, seconds, message) for key, output in case.outputs.items()]
         rows += new
         del made
-        jax.clear_caches()  # compiled programs of a large network hold memory and are not needed again
+        if sum(golden.networks[network].size for network in case.networks) > _LARGE:
+            jax.clear_caches()  # compiled programs of large networks hold memory and are not needed again
         gc.collect()
         if progress:
             progress(name, new)

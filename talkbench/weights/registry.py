@@ -82,6 +82,7 @@ ROWS: tuple[Published, ...] = (
         size=574_673_361,
         sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
         used_by="perceptual losses; only the convolutions are read",
+        check="talkbench.evaluators.published:read_vgg19",
     ),
     Published(
         name="alexnet",
@@ -205,6 +206,7 @@ ROWS: tuple[Published, ...] = (
         licence="code Apache-2.0; weights not stated",
         page="https://drive.google.com/open?id=1m25PrSE7g9D2q2XJVMR6IA7RaCvWSzCR",
         used_by="head-pose error; head-pose loss of facevid2vid",
+        check="talkbench.evaluators.published:read_hopenet",
     ),
     Published(
         name="arcface",

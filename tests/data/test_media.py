@@ -1,6 +1,7 @@
 """Reading and writing media: time base, sound, faults. Made files here, real ones when they are there."""
 
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -495,3 +496,9 @@ def test_real_faulty_files(real):
     assert "audio_short" in short.info.flags and not short.audio[26_000:].any() and len(short.frames) == 75
     assert "interlaced" in read_video(faulty / "interlaced.mp4").info.flags
     assert read_video(faulty / "odd_size_444.mp4").frames.shape == (75, 223, 225, 3)
+
+
+def test_errors_travel_between_processes(tmp_path):
+    error = fault(tmp_path / "missing.mp4")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.path, copy.reason) == (str(error), error.path, error.reason)

@@ -69,7 +69,7 @@ def test_rules_ignored_keys_and_errors():
     assert made["params"]["head_0"]["kernel"].shape == (3, 4)
     with pytest.raises(CheckpointError, match="mine does not fit the network: 1 unexpected: old.weight"):
         convert(state, abstract, rules, name="mine")
-    with pytest.raises(CheckpointError, match="2 missing: params/head_0/bias.* and? ?.*"):
+    with pytest.raises(CheckpointError, match="2 missing: params/head_0/bias, params/head_0/kernel"):
         convert({}, abstract)
     with pytest.raises(CheckpointError, match="another size: head.0.weight"):
         convert({"head.0.weight": np.zeros((5, 3)), "head.0.bias": np.zeros(4)}, abstract)

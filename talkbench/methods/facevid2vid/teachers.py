@@ -3,10 +3,12 @@
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from talkbench.evaluators import builtin
+from talkbench.evaluators import builtin, hopenet
 from talkbench.methods.facevid2vid import losses
 from talkbench.nn.resize import gaussian_downsample
 from talkbench.nn.vgg import VGG
+from talkbench.weights import readers, store
+from talkbench.weights.vgg import convert_vgg
 
 
 class Teachers:
@@ -37,15 +39,11 @@ class Teachers:
         """
         made = {}
         if self.perceptual == "vgg19":
-            from talkbench.weights.published import vgg_variables
-
-            made["perceptual"] = vgg_variables("vgg19")
+            made["perceptual"] = convert_vgg(readers.state_dict(store.path_of("vgg19")), VGG())
         if self.perceptual == "landmarks":
             made["perceptual"] = builtin.teacher()[1]
         if self.headpose == "hopenet":
-            from talkbench.evaluators.hopenet import load
-
-            made["headpose"] = load()
+            made["headpose"] = hopenet.convert_hopenet(readers.state_dict(store.path_of("hopenet")))
         return made
 
     def terms(self, frozen: dict, made, driving, predicted, batch) -> dict:
@@ -74,7 +72,5 @@ class Teachers:
         if self.headpose == "labels":
             found["headpose"] = losses.headpose(predicted, jnp.moveaxis(batch["headpose"][:, 1], -1, 0))
         if self.headpose == "hopenet":
-            from talkbench.evaluators.hopenet import estimate
-
-            found["headpose"] = losses.headpose(predicted, estimate(frozen["headpose"], driving))
+            found["headpose"] = losses.headpose(predicted, hopenet.estimate(frozen["headpose"], driving))
         return found
