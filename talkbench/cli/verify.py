@@ -1,4 +1,8 @@
-"""`talkbench verify`: how far our networks are from published ones, by golden files."""
+"""Hold our networks against golden outputs of the published ones.
+
+Every case of a golden file is computed with our networks (formula weights, loaded as a published checkpoint is loaded)
+and each output compared with what the published network gave. Exit 1 if one is above its tolerance.
+"""
 
 import argparse
 import json
@@ -24,22 +28,13 @@ MODULES = (
 )
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
-    """Add the command `verify` to argparse's subparsers."""
-    parser = subparsers.add_parser(
-        "verify",
-        help="compare our networks with the published ones by golden files",
-        description="Compute every case of golden files with our networks (formula weights, loaded as a "
-        "published checkpoint is loaded) and compare each output with what the published network gave. "
-        "Exit 1 if one is above its tolerance.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `talkbench verify`."""
     parser.add_argument(
         "--golden", nargs="+", required=True, metavar="FILE", type=Path, help="golden files (.npz)"
     )
     parser.add_argument("--case", action="append", metavar="NAME", help="only this case; may be repeated")
     parser.add_argument("--json", action="store_true", help="print every output's error as JSON")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def case_functions(golden: "Golden") -> dict[str, Callable]:

@@ -1,4 +1,7 @@
-"""`talkbench weights`: list, fetch, import and verify published weight files."""
+"""List, fetch, import and verify published weights of judges and methods.
+
+Nothing is downloaded unless you say fetch.
+"""
 
 import argparse
 import importlib
@@ -10,14 +13,8 @@ from contextlib import contextmanager
 from talkbench.weights import registry, store
 
 
-def add_parser(subparsers) -> None:
-    """Add the command `weights` to the program's subparsers."""
-    parser = subparsers.add_parser(
-        "weights",
-        help="list, fetch, import and verify published weights",
-        description="Published weights of judges and methods. Nothing is downloaded unless you say fetch.",
-    )
-    parser.set_defaults(run=run)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `talkbench weights`."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--weights-dir", metavar="DIR", help=f"folder of weight files ({store.default_folder()})"

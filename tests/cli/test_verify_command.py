@@ -13,9 +13,8 @@ SMALL = Path(__file__).parents[1] / "golden" / "facevid2vid_small.npz"
 
 def run(*arguments):
     parser = argparse.ArgumentParser()
-    verify.add_parser(parser.add_subparsers())
-    parsed = parser.parse_args(["verify", *map(str, arguments)])
-    return parsed.run(parsed)
+    verify.add_arguments(parser)
+    return verify.run(parser.parse_args([*map(str, arguments)]))
 
 
 def altered(path, change):

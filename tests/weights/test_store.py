@@ -182,11 +182,11 @@ def test_command_line(server, tmp_path, capsys):
     from talkbench.cli import weights
 
     parser = argparse.ArgumentParser()
-    weights.add_parser(parser.add_subparsers())
+    weights.add_arguments(parser)
 
     def call(*words):
-        args = parser.parse_args(["weights", *words, "--weights-dir", str(tmp_path / "store")])
-        code = args.run(args)
+        args = parser.parse_args([*words, "--weights-dir", str(tmp_path / "store")])
+        code = weights.run(args)
         return code, capsys.readouterr()
 
     assert call("fetch", "w")[0] == 0
