@@ -115,6 +115,6 @@ def _reduced() -> dict:
         },
         "optimizer": adam(1.5e-3, schedule="cosine", warmup_steps=200, clip_norm=5.0),
         "train": run(
-            steps=4600, batch_size=8, ema_decay=0.999, log_every=50, sample_every=500, checkpoint_every=500
+            steps=4000, batch_size=8, ema_decay=0.999, log_every=50, sample_every=500, checkpoint_every=500
         ),
     }  # fmt: skip
