@@ -88,12 +88,13 @@ def test_wheel_holds_what_it_needs_and_nothing_else(wheel):
 
 
 def test_wheel_holds_the_shipped_weights(wheel):
+    from talkbench.evaluators.builtin import JUDGES
     from talkbench.methods import METHODS
     from talkbench.weights.checkpoint import SHIPPED
 
     inside = set(zipfile.ZipFile(wheel).namelist())
     folder = SHIPPED.relative_to(ROOT).as_posix()
-    assert {f"{folder}/{name}.npz" for name in [*METHODS, "landmarks"]} <= inside
+    assert {f"{folder}/{name}.npz" for name in [*METHODS, *JUDGES]} <= inside
 
 
 def test_wheel_works_outside_the_checkout(installed, tmp_path):
