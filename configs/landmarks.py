@@ -17,6 +17,6 @@ def get_config(preset: str) -> ConfigDict:
             "model": {"widths": (32, 64, 96), "mouth_widths": (32, 64, 96), "dense": 192},
             "loss": {"coarse": 1.0, "face": 1.0, "mouth": 2.0, "mouth_shape": 4.0},
             "optimizer": adam(2e-3, b1=0.9, schedule="cosine", warmup_steps=100, clip_norm=1.0),
-            "train": run(steps=6_000, batch_size=24, ema_decay=0.999),
+            "train": run(steps=2_800, batch_size=24, ema_decay=0.999),
         }
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from talkbench.data.clip import SAMPLES_PER_FRAME, Clip
 from talkbench.evaluation.measure import Footage, measure
-from talkbench.evaluation.results import Summary, summarise
+from talkbench.evaluation.results import Summary, one_line, summarise
 from talkbench.metrics.registry import METRICS, known, version
 
 LARGEST_DIFFERENCE = 5  # frames by which the lengths of a pair may differ
@@ -172,11 +172,8 @@ def score(
             record = _score_clip(
                 total, *reference.read(clip_id), *generated.read(clip_id), skip, largest_difference
             )
-        except (ValueError, OSError) as error:
-            record = {
-                "clip": clip_id,
-                "error": str(error).splitlines()[0] if str(error) else type(error).__name__,
-            }
+        except Exception as error:  # whatever a decoder throws is this clip's fault, not the run's
+            record = {"clip": clip_id, "error": one_line(error)}
         total.add(record)
         yield record
 

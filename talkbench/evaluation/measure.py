@@ -319,6 +319,9 @@ def measure(
         else:
             raise ValueError(f"no way to measure {', '.join(members)}")
         scores |= found
+    for key, score in scores.items():
+        if score.value is not None and not np.isfinite(score.value):
+            scores[key] = Score(None, 0, score.due, "not a finite number")
     return {key: scores[key] for key in keys}
 
 

@@ -73,6 +73,10 @@ class Protocol:
         """Plain values, as JSON holds them."""
         return json.loads(json.dumps(asdict(self)))
 
+    def scoring(self) -> dict:
+        """What can move a score or decides what is stored: all but title and tolerances."""
+        return {key: value for key, value in self.as_dict().items() if key not in ("title", "tolerances")}
+
     def metric_version(self, key: str) -> str:
         """The metric's version string with this protocol's options."""
         return registry.version(key, self.options.get(key))

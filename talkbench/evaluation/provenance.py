@@ -78,7 +78,7 @@ def provenance(protocol: Protocol, source, judges: dict, candidate) -> dict:
             whole.
     """
     return {
-        "protocol": {"name": protocol.name, "version": protocol.version, "hash": digest(protocol.as_dict())},
+        "protocol": {"name": protocol.name, "version": protocol.version, "hash": digest(protocol.scoring())},
         "metrics": {key: protocol.metric_version(key) for key in protocol.metrics},
         "method": {
             "name": candidate.name,

@@ -35,6 +35,12 @@ def file_name(name: str) -> str:
     return name.replace(".", "%2E") if name in (".", "..") else quote(name, safe=" ")
 
 
+def one_line(error: Exception) -> str:
+    """An error as a result file tells it; its type too, where it isn't one of the expected kind."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,14 @@ from talkbench.evaluation.candidate import Candidate, allowed
 from talkbench.evaluation.measure import FRAMES_PER_CLIP, Footage, evenly_spaced, measure, set_features
 from talkbench.evaluation.protocol import Protocol
 from talkbench.evaluation.provenance import provenance, provenance_hash
-from talkbench.evaluation.results import file_name, read_json, row_folder, write_atomically, write_json
+from talkbench.evaluation.results import (
+    file_name,
+    one_line,
+    read_json,
+    row_folder,
+    write_atomically,
+    write_json,
+)
 from talkbench.metrics.registry import METRICS
 
 TASK = "reconstruction"
@@ -126,7 +133,7 @@ def _evaluate_clip(protocol, source, pending: Iterable[Candidate], judges, resul
         clip = _cut(source.clip(clip_id), protocol.frames)
         clip_error = None
     except Exception as error:  # whatever a decoder throws is this clip's fault, not the run's
-        clip, clip_error = None, _line(error)
+        clip, clip_error = None, one_line(error)
     real = None if clip is None else Footage(clip.frames[1:], clip.audio[SAMPLES_PER_FRAME:])
     for candidate in pending:
         path = _clip_file(results, candidate, clip_id)
@@ -137,7 +144,7 @@ def _evaluate_clip(protocol, source, pending: Iterable[Candidate], judges, resul
             record |= _evaluate(protocol, clip, real, candidate, judges, path)
             report.computed += 1
         except Exception as error:
-            record |= {"error": _line(error), "due": None if clip is None else clip.num_frames - 1}
+            record |= {"error": one_line(error), "due": None if clip is None else clip.num_frames - 1}
             report.failed.append((candidate.name, clip_id, record["error"]))
         write_json(path, record)
 
@@ -151,11 +158,6 @@ def _cut(clip: Clip, frames: int | None) -> Clip:
     cut = {name: None if getattr(clip, name) is None else getattr(clip, name)[:frames] for name in rows}
     labels = {name: values[:frames] for name, values in clip.labels.items()}
     return replace(clip, audio=clip.audio[: frames * SAMPLES_PER_FRAME], labels=labels, **cut)
-
-
-def _line(error: Exception) -> str:
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
 
 def _evaluate(protocol, clip: Clip, real: Footage, candidate: Candidate, judges, path: Path) -> dict:

@@ -62,14 +62,16 @@ def _fid_tf1(case, weights):
 def _resize(function: Callable) -> Callable:
     def run(case, weights):
         x = _last(case.inputs()["x"]).astype(jnp.float32)
-        return {"y": _first(_jit(lambda x: function(x, (299, 299)), x))}
+        size = case.outputs["y"].shape[-2:]
+        return {"y": _first(_jit(lambda x: function(x, size), x))}
 
     return run
 
 
 def _resize_clean(case, weights):
     x = jnp.asarray(case.inputs()["x"])[None].astype(jnp.float32)  # this case is height, width, channels
-    return {"y": np.asarray(_jit(inception.resize_clean, x))[0]}
+    size = case.outputs["y"].shape[:2]
+    return {"y": np.asarray(_jit(lambda x: inception.resize_clean(x, size), x))[0]}
 
 
 # VGG and Hopenet

@@ -30,7 +30,7 @@ def _fit(source: np.ndarray, target: np.ndarray, weights, reflection: bool):
         sign[..., -1] = np.where(np.linalg.det(u) * np.linalg.det(vt) < 0, -1.0, 1.0)
     rotation = (u * sign[..., None, :]) @ vt
     spread = (weights * a * a).sum((-2, -1))
-    scale = np.divide((s * sign).sum(-1), spread, out=np.ones_like(spread), where=spread > 0)
+    scale = np.where(spread > 0, (s * sign).sum(-1) / np.where(spread > 0, spread, 1), 1.0)
     return rotation, scale, mean_source, mean_target
 
 

@@ -16,6 +16,7 @@ import csv
 import io
 import tomllib
 from pathlib import Path
+from warnings import warn
 
 from talkbench.evaluation.protocol import Protocol
 from talkbench.evaluation.provenance import digest
@@ -46,14 +47,24 @@ def build(protocol: Protocol, rows: list[Row], *, published: Path | None = None)
         published: TOML file with the papers' own numbers, if there is one (`published_rows`).
 
     Returns:
-        Plain values, as the JSON file holds them, without `accepted`.
+        Plain values, as the JSON file holds them, without `accepted`. Rows that another version of the protocol made
+        are left out, with a warning.
     """
+    key, current = digest(protocol.scoring()), []
+    for row in rows:
+        if row.provenance.get("protocol", {}).get("hash") == key:
+            current.append(row)
+        else:
+            warn(
+                f"results of {row.method} are of another version of {protocol.name}; evaluate again",
+                stacklevel=2,
+            )
     table = {
         "benchmark": protocol.name,
         "version": protocol.version,
         "title": protocol.title,
         "metrics": {key: _about(protocol, key) for key in protocol.metrics},
-        "rows": [_row(row, protocol) for row in rows],
+        "rows": [_row(row, protocol) for row in current],
     }
     if published is not None and published.exists():
         table["rows"] += published_rows(published, protocol.name)
@@ -222,7 +233,8 @@ def warnings(table: dict) -> list[str]:
             value = sign * cell["value"]
             if key in oracle and value > sign * oracle[key]["value"] + 1e-9:
                 beaten.append(table["metrics"][key]["name"])
-            if key in static and value <= sign * static[key]["value"]:
+            telling = key in static and static[key]["value"] != oracle.get(key, {}).get("value")
+            if telling and value <= sign * static[key]["value"]:
                 failing.append(table["metrics"][key]["name"])
         if beaten:
             found.append(

@@ -1,7 +1,7 @@
 """The cases of the golden file `metrics.npz`, computed by this package.
 
-`CASES` maps a case's name to `function(case, weights) -> {output key: array}`; `case` has `inputs()` and `outputs`
-(each with a `shape`), as `weights.golden` gives them; there are no weights. Picture stacks come channels first, (T, 3, H, W).
+`CASES` maps a case's name to `function(case, weights) -> {output key: array}`; a case has `inputs()`, `outputs`
+(each with a `shape`), as `weights.golden` reads them. There are no weights. Picture stacks come channels first.
 """
 
 import numpy as np

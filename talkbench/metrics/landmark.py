@@ -13,6 +13,7 @@ from talkbench.geometry.topology import INNER_MOUTH, JAW, MOUTH, T_SHAPE, eye_di
 from talkbench.geometry.topology import lip_gap as inner_lip_gap
 
 JAW_AND_LIPS = np.concatenate([JAW, MOUTH])
+STILL = 1e-4  # lip gaps that vary less are constant: a judge's rounding differs from frame to frame
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -216,13 +217,15 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     a, b = a - a.mean(), b - b.mean()
     scale = np.sqrt((a * a).sum() * (b * b).sum())
-    flat = min(np.abs(a).max(initial=0), np.abs(b).max(initial=0)) < 1e-9
-    return 0.0 if flat or scale == 0 else float((a * b).sum() / scale)
+    return float((a * b).sum() / scale) if scale > 0 else 0.0
 
 
 def lip_gap_r(real, fake) -> float:
-    """Correlation over the clip of `lip_gap` of both sides; 0 for a mouth that never moves."""
-    return correlation(lip_gap(real), lip_gap(fake))
+    """Correlation over the clip of `lip_gap` of both sides; 0 for a mouth that never moves (by `STILL`)."""
+    gaps = [lip_gap(real), lip_gap(fake)]
+    if min(np.ptp(gap) for gap in gaps) < STILL:
+        return 0.0
+    return correlation(*gaps)
 
 
 def velocity(landmarks: np.ndarray) -> float:

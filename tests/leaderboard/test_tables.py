@@ -6,28 +6,32 @@ import numpy as np
 import pytest
 
 from talkbench.evaluation.protocol import Protocol
+from talkbench.evaluation.provenance import digest
 from talkbench.evaluation.results import Row
 from talkbench.leaderboard import check, html, tables
+
+TOY = Protocol(
+    name="toy",
+    version=3,
+    title="Toy <heads> | 16 px",
+    dataset="toy",
+    split="test",
+    size=16,
+    metrics=("psnr", "lmd", "lip_gap_r", "csim", "lse_c"),
+    judges={"landmarks": "toy-landmarks", "sync": "toy-sync"},
+    tolerances={"psnr": 0.5, "lmd": 0.1},
+)
 
 
 @pytest.fixture
 def protocol():
-    return Protocol(
-        name="toy",
-        version=3,
-        title="Toy <heads> | 16 px",
-        dataset="toy",
-        split="test",
-        size=16,
-        metrics=("psnr", "lmd", "lip_gap_r", "csim", "lse_c"),
-        judges={"landmarks": "toy-landmarks", "sync": "toy-sync"},
-        tolerances={"psnr": 0.5, "lmd": 0.1},
-    )
+    return TOY
 
 
 def make_row(name, kind, values, driven_by=(), failed=(), clips=8):
     rng = np.random.default_rng(0)
-    row = Row(name, kind, "reconstruction", list(driven_by), {"method": {"name": name}}, "h", [], None)
+    record = {"method": {"name": name}, "protocol": {"hash": digest(TOY.scoring())}}
+    row = Row(name, kind, "reconstruction", list(driven_by), record, "h", [], None)
     row.due = [f"c{i}" for i in range(clips)]
     for i, clip_id in enumerate(row.due):
         if clip_id in failed:
@@ -117,6 +121,13 @@ def test_few_scored_frames_are_flagged(protocol, rows):
     assert half["metrics"]["psnr"]["coverage"] == 0.5 and half["metrics"]["psnr"]["clips"] == 4
     assert any("half: under 95%" in note for note in tables.warnings(table))
     assert "(50% scored)" in tables.markdown(table)
+
+
+def test_rows_of_another_version_are_left_out(protocol, rows):
+    rows[3].provenance["protocol"] = {"hash": "older"}
+    with pytest.warns(UserWarning, match="results of strong are of another version of toy"):
+        table = tables.build(protocol, rows)
+    assert "strong" not in [row["method"] for row in table["rows"]]
 
 
 def test_published_rows(protocol, rows, tmp_path):

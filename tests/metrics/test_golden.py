@@ -1,4 +1,4 @@
-"""The golden file's cases within their tolerances: a small one here, the whole one where it lies beside the checkout."""
+"""Cases of the golden file within tolerance: a small file here, the whole one where it is beside the checkout."""
 
 from pathlib import Path
 

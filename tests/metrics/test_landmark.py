@@ -36,6 +36,8 @@ def test_lip_gap(tracks):
     still = np.repeat(real[:1], len(real), 0)
     assert landmark.lip_gap_r(real, still) == 0
     assert landmark.lip_gap_r(still, real) == 0
+    rounding = np.random.default_rng(0).normal(0, 1e-5, real.shape)  # of a judge in float32
+    assert landmark.lip_gap_r(real, still + rounding) == 0
     assert landmark.lip_gap_r(real, real * 0.3 + 9) == pytest.approx(1)  # scale and place don't matter
     assert 0.5 < landmark.lip_gap_r(real, fake) < 1
     face = np.zeros((1, 68, 2))
