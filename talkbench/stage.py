@@ -11,7 +11,8 @@ class Stage:
 
     A side's variables are `{"params": {NETWORK: tree}, "stats": {NETWORK: tree}}`, plain nested dicts (`stats` holds
     BatchNorm statistics and spectral-norm vectors; empty where there are none). Losses return a dict of named scalar
-    terms *without* their weights; the trainer adds `weights[name] * term`. A term without a weight is only logged.
+    terms *without* their weights; the trainer adds `weights[name] * term`. A generator's term without a weight is only
+    logged, a discriminator's counts once. No two terms of a stage share a name, and every weight has its term.
 
     Attributes:
         name: name of the stage; checkpoints and logs carry it.

@@ -27,10 +27,6 @@ def run(args: argparse.Namespace) -> int:
 
     overrides = configs.overrides(args.rest)
     name = args.method or args.judge
-    if args.method:
-        from talkbench import methods
-
-        methods.load(name)
     config = configs.load(name, args.preset, overrides)
 
     from talkbench.data import sources
@@ -38,14 +34,20 @@ def run(args: argparse.Namespace) -> int:
     kind, folder = sources.parse(args.data)
     out = args.out or Path("runs") / f"{name}-{args.preset}-{folder.name if folder else kind}"
 
-    from talkbench.training import mesh, run
+    import jax
 
-    mesh.initialize_cluster()
+    from talkbench.training import mesh
+
+    mesh.initialize_cluster()  # before the methods' modules, which may call JAX when they are imported
+    from talkbench.training import run
+
     try:
         path = run.train(name, "method" if args.method else "judge", config, args.data, out)
     except run.Interrupted as stop:
         print(f"{stop}: {out}")
         return run.INTERRUPTED
+    if jax.process_index():
+        return 0
     print(f"weights: {path}")
     if args.method and not args.no_validation:
         from talkbench.evaluation.validation import validate

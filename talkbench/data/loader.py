@@ -4,6 +4,10 @@ Order and randomness of a loader are a function of (seed, position) alone: not o
 So its state is one number, and a run may go on with another number of workers or processes.
 """
 
+import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import grain
@@ -34,6 +38,13 @@ class _Examples(grain.transforms.RandomMap):
         choice = self.choices[element % len(self.choices)]
         clip_id = choice[0] if len(choice) == 1 else choice[rng.integers(len(choice))]
         return self.features(self.store.view(clip_id), rng)
+
+
+def _in_worker(*_) -> None:
+    """A reading process leaves Ctrl-C to the trainer, which wants to save, and does not outlive it, were it killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 class BatchIterator(grain.DatasetIterator):
@@ -73,7 +84,8 @@ class BatchIterator(grain.DatasetIterator):
                 flags.FLAGS.mark_as_parsed()
             buffers = max(self._prefetch, 1)
             dataset = dataset.mp_prefetch(
-                grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=buffers)
+                grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=buffers),
+                worker_init_fn=_in_worker,
             )
         return iter(dataset)
 

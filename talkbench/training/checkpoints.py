@@ -1,6 +1,7 @@
 """Checkpoints of a run: Orbax, asynchronous and sharded, with the loader's position and what the run was made with."""
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,27 @@ import jax
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 
+from talkbench.data.loader import LoaderError
 from talkbench.training import mesh as meshes
+
+# What may change between two sittings of one run without making it another run.
+FREE = (
+    "train.steps",
+    "train.checkpoint_every",
+    "train.log_every",
+    "train.sample_every",
+    "train.keep",
+    "data.workers",
+    "data.in_memory",
+)
 
 
 class ResumeError(ValueError):
-    """A run folder that cannot be continued with these settings."""
+    """A run folder that cannot be continued with these settings, or is damaged."""
+
+
+class SaveError(RuntimeError):
+    """A checkpoint that could not be written."""
 
 
 class Checkpoints:
@@ -25,22 +42,32 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int):
-        folder = Path(folder).resolve()
-        if jax.process_index() == 0 and folder.is_dir():
-            for partial in folder.glob(
-                "*.orbax-checkpoint-tmp*"
-            ):  # left by a killed save; Orbax lets them lie
+        self._folder = Path(folder).resolve()
+        if jax.process_index() == 0 and self._folder.is_dir():
+            # Left by a killed save; Orbax lets them lie.
+            for partial in self._folder.glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(partial, ignore_errors=True)
         self._manager = ocp.CheckpointManager(
-            folder, options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+            self._folder, options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
         )
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._manager.wait_until_finished()
-        self._manager.close()
+        with self._writing():
+            self._manager.close()  # waits for the last save
+
+    @contextmanager
+    def _writing(self):
+        try:
+            yield
+        except Exception as error:  # of many kinds: Orbax, TensorStore and the file system have their own
+            reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+            raise SaveError(
+                f"{self._folder}: a checkpoint could not be written ({reason}); free some space and rerun, the last "
+                "whole one is kept"
+            ) from error
 
     def latest(self) -> int | None:
         """Step of the newest whole checkpoint."""
@@ -51,18 +78,23 @@ class Checkpoints:
         return self._manager.reached_preemption(step)
 
     def save(self, step: int, state: dict, batches: Any, meta: dict) -> None:
-        """Begin to save; returns before the files are written."""
+        """Begin to save; returns before the files are written.
+
+        Raises:
+            SaveError: this save cannot begin, or the one before failed.
+        """
         if step == self.latest():
             return
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                data=grain.checkpoint.CheckpointSave(batches),
-                meta=ocp.args.JsonSave(meta),
-            ),
-            force=True,
-        )
+        with self._writing():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state),
+                    data=grain.checkpoint.CheckpointSave(batches),
+                    meta=ocp.args.JsonSave(meta),
+                ),
+                force=True,
+            )
 
     def restore(self, step: int, abstract: dict, batches: Any, mesh: Mesh, meta: dict) -> dict:
         """The state at `step`, laid out over `mesh`; sets `batches` to where it stood.
@@ -72,8 +104,21 @@ class Checkpoints:
             meta: what this run would write; another method, stage, data set or config is refused by name.
 
         Raises:
-            ResumeError: another config, method or stage.
+            ResumeError: another config, method, stage or data, or a damaged checkpoint.
         """
+        try:
+            return self._restore(step, abstract, batches, mesh, meta)
+        except ResumeError:
+            raise
+        except LoaderError as error:
+            raise ResumeError(f"the run was made with other data: {error}; pass another --out") from error
+        except Exception as error:  # of many kinds, see `_writing`
+            raise ResumeError(
+                f"{self._folder / str(step)}: damaged, or of another version of the networks; remove it to go on from "
+                "the checkpoint before, or pass another --out"
+            ) from error
+
+    def _restore(self, step, abstract, batches, mesh, meta):
         saved = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
         for key in ("method", "stage", "dataset"):
             if saved[key] != meta[key]:
@@ -94,18 +139,6 @@ class Checkpoints:
                 state=ocp.args.StandardRestore(target), data=grain.checkpoint.CheckpointRestore(batches)
             ),
         )["state"]
-
-
-# What may change between two sittings of one run without making it another run.
-FREE = (
-    "train.steps",
-    "train.checkpoint_every",
-    "train.log_every",
-    "train.sample_every",
-    "train.keep",
-    "data.workers",
-    "data.in_memory",
-)
 
 
 def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:

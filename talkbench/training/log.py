@@ -1,6 +1,7 @@
 """What a run writes and prints: `metrics.jsonl`, TensorBoard scalars and pictures, a progress bar or plain lines."""
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -9,6 +10,8 @@ import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from talkbench.atomic import write_bytes
 
 
 class Log:
@@ -24,7 +27,7 @@ class Log:
 
     def __init__(self, folder: Path, title: str, start: int, steps: int, active: bool = True):
         self.folder, self.active, self.title = Path(folder), active, title
-        self._began, self._start, self._steps = time.monotonic(), start, steps
+        self._last, self._steps = (start, time.monotonic()), steps
         self._progress = None
         if not active:
             return
@@ -33,8 +36,7 @@ class Log:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = self.folder / "metrics.jsonl"
         lines = self._file.read_text().splitlines() if self._file.exists() else []
-        kept = [line for line in lines if _step(line) is not None and _step(line) <= start]
-        self._file.write_text("".join(line + "\n" for line in kept))
+        write_bytes(self._file, "".join(line + "\n" for line in lines if _step(line) <= start).encode())
         self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=start + 1)
         if sys.stdout.isatty():
             self._progress = Progress(
@@ -50,16 +52,18 @@ class Log:
             self._progress.start()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Write one line of figures and show the total."""
+        """Write one line of figures (six digits; null where not finite) and show the total."""
         if not self.active:
             return
+        values = {name: float(value) for name, value in values.items()}
+        shown = {name: float(f"{v:.6g}") if math.isfinite(v) else None for name, v in values.items()}
         with self._file.open("a") as file:
-            file.write(
-                json.dumps({"step": step, **{k: round(float(v), 6) for k, v in values.items()}}) + "\n"
-            )
+            file.write(json.dumps({"step": step, **shown}) + "\n")
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
-        speed = (step - self._start) / max(time.monotonic() - self._began, 1e-9)
+        (before, then), now = self._last, time.monotonic()
+        self._last = step, now
+        speed = (step - before) / max(now - then, 1e-9)
         if self._progress:
             self._progress.update(
                 self._task,
@@ -79,12 +83,13 @@ class Log:
         """Write a sample grid: (rows, columns, H, W, 3) in [0, 1] -> `samples/STEP.png`, and to TensorBoard."""
         if not self.active:
             return
+        images = np.asarray(images, np.float32)
         rows, columns, height, width, _ = images.shape
-        grid = np.asarray(images).transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
+        grid = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
         grid = np.clip(grid * 255 + 0.5, 0, 255).astype(np.uint8)
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
-        cv2.imwrite(str(folder / f"{step:07d}.png"), grid[..., ::-1])
+        write_bytes(folder / f"{step:07d}.png", cv2.imencode(".png", grid[..., ::-1])[1].tobytes())
         self._board.add_image("samples", grid.transpose(2, 0, 1), step)
 
     def close(self) -> None:
@@ -95,8 +100,8 @@ class Log:
             self._board.close()
 
 
-def _step(line: str) -> int | None:
+def _step(line: str) -> float:
     try:
         return json.loads(line)["step"]
-    except (ValueError, KeyError):  # a line that was being written when the run was killed
-        return None
+    except (ValueError, KeyError, TypeError):  # a line that was being written when the run was killed
+        return math.inf

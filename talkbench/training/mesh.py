@@ -7,24 +7,21 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
 def initialize_cluster() -> None:
-    """Join the processes of a cluster (SLURM, TPU pod, Open MPI, or JAX's own variables). Call before any other JAX call.
+    """Join the processes of a cluster: SLURM's srun, Open MPI, a TPU pod, or what JAX_COORDINATOR_ADDRESS names, with
+    (where no cluster tells them) JAX_NUM_PROCESSES and JAX_PROCESS_ID. Call before any other JAX call.
 
-    Does nothing on a single machine: one SLURM node or one TPU host has nobody to join.
+    Does nothing on a single machine: one SLURM task or one TPU host has nobody to join.
     """
     if jax.distributed.is_initialized():
         return
-    many = (
-        int(os.environ.get("SLURM_NTASKS", "1")) > 1 or int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
-    )
-    many = many or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
-    if "JAX_COORDINATOR_ADDRESS" in os.environ:
-        jax.distributed.initialize(
-            os.environ["JAX_COORDINATOR_ADDRESS"],
-            num_processes=int(os.environ["JAX_NUM_PROCESSES"]),
-            process_id=int(os.environ["JAX_PROCESS_ID"]),
-        )
-    elif many:
-        jax.distributed.initialize()
+    # SLURM_NTASKS also stands in the shell of an allocation, where this process would wait for others in vain.
+    tasks = (os.environ.get(name, "1") for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"))
+    many = any(int(count) > 1 for count in tasks) or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+    if many or "JAX_COORDINATOR_ADDRESS" in os.environ:
+        given = (os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
+        count, number = (value and int(value) for value in given)
+        # At the end process 0 may validate for long, with the others waiting in the shutdown.
+        jax.distributed.initialize(num_processes=count, process_id=number, shutdown_timeout_seconds=7200)
 
 
 def data_mesh(devices: list | None = None) -> Mesh:

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 
 def learning_rate(config: ConfigDict, steps: int) -> optax.Schedule:
-    """The schedule by update count: linear warm-up, then `constant`, `cosine` to zero, or `steps` (factors at boundaries).
+    """The schedule by update count: linear warm-up, then `constant`, `cosine` to zero, or `steps` (falls by factors).
 
     Args:
         config: `learning_rate`, `warmup_steps`, `schedule`, `boundaries` (shares of `steps`), `factor`.
@@ -29,7 +29,7 @@ def learning_rate(config: ConfigDict, steps: int) -> optax.Schedule:
 
 
 def make(config: ConfigDict, steps: int) -> optax.GradientTransformation:
-    """Adam (AdamW with `weight_decay`) after global-norm clipping (`clip_norm` > 0), over `accumulate` micro-batches.
+    """Adam (AdamW with `weight_decay`) after global-norm clipping (`clip_norm` > 0).
 
     `skip_nonfinite` > 0 leaves out that many updates in a row with a non-finite gradient before letting one through
     (which the trainer's guard then reports).
@@ -43,6 +43,4 @@ def make(config: ConfigDict, steps: int) -> optax.GradientTransformation:
     transform = optax.chain(*parts)
     if config.skip_nonfinite:
         transform = optax.apply_if_finite(transform, config.skip_nonfinite)
-    if config.accumulate > 1:
-        transform = optax.MultiSteps(transform, config.accumulate)
     return transform

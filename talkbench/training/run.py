@@ -1,6 +1,7 @@
 """A whole training run: every stage of a method (or a judge), then one weight file."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import jax
@@ -9,11 +10,11 @@ from talkbench import __version__, methods
 from talkbench import config as configs
 from talkbench.data import sources
 from talkbench.evaluators import builtin
-from talkbench.training.checkpoints import ResumeError
-from talkbench.training.trainer import INTERRUPTED, Interrupted, TrainingError, train_stage, write_json
+from talkbench.training.checkpoints import ResumeError, SaveError
+from talkbench.training.trainer import INTERRUPTED, Interrupted, TrainingError, train_stage
 from talkbench.weights import checkpoint
 
-__all__ = ["INTERRUPTED", "Interrupted", "ResumeError", "TrainingError", "train"]
+__all__ = ["INTERRUPTED", "Interrupted", "ResumeError", "SaveError", "TrainingError", "train"]
 
 
 def train(name: str, kind: str, config, data: str, out: Path) -> Path:
@@ -21,27 +22,26 @@ def train(name: str, kind: str, config, data: str, out: Path) -> Path:
 
     Args:
         name: a method or a builtin judge. kind: "method" or "judge".
-        config: its config; written to `out/config.json`.
+        config: its config.
         data: as `data.sources.open_store` takes it.
 
     Returns:
-        `out/NAME.npz`, the weights for inference.
+        `out/NAME.npz`, the weights for inference (process 0 writes it).
 
     Raises:
-        Interrupted, TrainingError, ResumeError: see `trainer.train_stage`.
+        Interrupted, TrainingError, SaveError, ResumeError: see `trainer.train_stage`.
+        ValueError: no such method or judge; what `open_store` refuses.
+        OSError: the weight file cannot be written.
     """
     out = Path(out)
+    stages = methods.load(name).stages(config) if kind == "method" else [builtin.stage(name, config)]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / ".writable").touch()
-        (out / ".writable").unlink()
+        tempfile.TemporaryFile(dir=out).close()
     except OSError as error:
         raise TrainingError(f"{out}: {error.strerror}; pass another --out") from error
     enable_compilation_cache()
     store = sources.open_store(data, config.data.size, "train")
-    stages = methods.load(name).stages(config) if kind == "method" else [builtin.stage(name, config)]
-    if jax.process_index() == 0 and not (out / "config.json").exists():
-        write_json(out / "config.json", configs.to_plain(config))
     variables = {}
     for stage in stages:
         variables[stage.name] = train_stage(stage, store, config, name, out / stage.name)
@@ -62,4 +62,4 @@ def enable_compilation_cache() -> None:
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
