@@ -33,7 +33,9 @@ def validate(name: str, path: Path, data: str) -> list[str]:
             found = batched.score(clip.frames[1:], frames[1:], KEYS)
             scores[label].append([found[key].mean() for key in KEYS])
     count = len(scores[name])
-    title = f"validation on {count} clips of {store.name}" + ("" if held_out else " (the clips it was trained on)")
+    title = f"validation on {count} clips of {store.name}" + (
+        "" if held_out else " (the clips it was trained on)"
+    )
     lines = [title, f"{'':14}" + "".join(f"{registry.METRICS[key].name:>10}" for key in KEYS)]
     for label, rows in scores.items():
         lines.append(f"{label:14}" + "".join(f"{value:10.3f}" for value in np.mean(rows, 0)))

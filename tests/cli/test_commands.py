@@ -32,7 +32,15 @@ def error_of(capsys, *words) -> str:
 
 def test_animate_makes_a_playable_video_with_the_drivers_sound(files, tmp_path, capsys):
     out = tmp_path / "out.mp4"
-    call = ["animate", "--method", "facevid2vid", "--source", files / "face.png", "--driving", files / "head.mp4"]
+    call = [
+        "animate",
+        "--method",
+        "facevid2vid",
+        "--source",
+        files / "face.png",
+        "--driving",
+        files / "head.mp4",
+    ]
     assert main([str(w) for w in [*call, "-o", out]]) == 0
     assert "30 frames of 64x64" in capsys.readouterr().out
     with av.open(str(out)) as container:
@@ -63,7 +71,13 @@ def test_animate_makes_a_playable_video_with_the_drivers_sound(files, tmp_path, 
     ],
 )
 def test_animate_with_bad_input(files, tmp_path, capsys, change, says):
-    call = {"--method": "facevid2vid", "--source": "face.png", "--driving": "head.mp4", "-o": "out.mp4", **change}
+    call = {
+        "--method": "facevid2vid",
+        "--source": "face.png",
+        "--driving": "head.mp4",
+        "-o": "out.mp4",
+        **change,
+    }
     for flag in ("--source", "--driving", "--checkpoint"):
         if flag in call:
             call[flag] = files / call[flag]
@@ -80,7 +94,15 @@ def test_animate_needs_a_driver(files, tmp_path, capsys):
 def test_judge_weights_are_no_method(files, tmp_path, capsys):
     from talkbench.weights.checkpoint import SHIPPED
 
-    call = ("eval", "--method", "facevid2vid", "--checkpoint", SHIPPED / "landmarks.npz", "--results", tmp_path)
+    call = (
+        "eval",
+        "--method",
+        "facevid2vid",
+        "--checkpoint",
+        SHIPPED / "landmarks.npz",
+        "--results",
+        tmp_path,
+    )
     assert "weights of a judge, expected a method" in error_of(capsys, *call)
 
 

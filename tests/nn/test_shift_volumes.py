@@ -16,7 +16,9 @@ def test_equals_sampling_at_the_shifted_grid_forwards_and_backwards():
         return grid_sample(x, grid)
 
     np.testing.assert_allclose(shift_volumes(x, shifts), gathered(x, shifts), atol=2e-6)
-    gradients = [jax.grad(lambda *a, f=f: (f(*a) * weight).sum(), (0, 1))(x, shifts) for f in (shift_volumes, gathered)]
+    gradients = [
+        jax.grad(lambda *a, f=f: (f(*a) * weight).sum(), (0, 1))(x, shifts) for f in (shift_volumes, gathered)
+    ]
     for ours, theirs in zip(*gradients):
         np.testing.assert_allclose(ours, theirs, atol=2e-4)
 

@@ -26,7 +26,8 @@ def run() -> dict:
     config = configs.load("toy", "tiny")
     stage, transform, mesh = toy_method.stage(config), optax.sgd(0.05), meshes.data_mesh()
     fresh = jax.jit(
-        lambda key: init_state(stage, transform, key, batch(), ema=True), out_shardings=meshes.replicated(mesh)
+        lambda key: init_state(stage, transform, key, batch(), ema=True),
+        out_shardings=meshes.replicated(mesh),
     )
     state = fresh(jax.random.key(0))
     step = compile_step(make_step(stage, transform, 0.9), mesh)

@@ -67,7 +67,9 @@ def test_a_killed_run_ends_as_if_it_had_not_been(command, whole, tmp_path, saved
     assert len(readers) >= 2 and gone_within(readers, 60), "loader processes outlive a killed trainer"
     run.end(-signal.SIGKILL)
     assert not (killed / "toy.npz").exists()
-    checkpoints = sorted(int(p.name) for p in (killed / "second" / "checkpoints").iterdir() if p.name.isdigit())
+    checkpoints = sorted(
+        int(p.name) for p in (killed / "second" / "checkpoints").iterdir() if p.name.isdigit()
+    )
     assert checkpoints and checkpoints[-1] < 40
 
     other = shutil.copytree(killed, tmp_path / "four")
@@ -122,7 +124,9 @@ def test_signals_save_and_leave(command, tmp_path, saved_state):
 
 def test_ctrl_c_twice_leaves_at_once_even_while_compiling(command, tmp_path):
     run = command(tmp_path / "run", "model.compile_seconds=600")
-    while not (tmp_path / "run" / "first" / "config.json").exists():  # the first step is traced right after it
+    while not (
+        tmp_path / "run" / "first" / "config.json"
+    ).exists():  # the first step is traced right after it
         assert run.process.poll() is None
         time.sleep(0.2)
     time.sleep(1)

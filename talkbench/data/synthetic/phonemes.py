@@ -62,7 +62,6 @@ def _row(kind, name, formants, milliseconds, voice, noise, frequency, viseme, do
 
 
 # One row a line, as a table is read.
-# ruff: noqa: E501
 # Silence lasts as long as the pause it stands for: its duration is drawn, not read here.
 PHONEMES: tuple[Phoneme, ...] = (
     _row("silence", "sil", (500, 1500, 2500), 300, 0, None, 0, "", 0.5),

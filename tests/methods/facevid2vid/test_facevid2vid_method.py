@@ -143,11 +143,16 @@ def test_full_size_step_has_the_right_shapes(preset):
     stage = facevid2vid.train_stage(config)
     side = config.data.size
     shape = lambda *s, dtype=jnp.float32: jax.ShapeDtypeStruct((2, *s), dtype)  # noqa: E731
-    batch = {"source": shape(side, side, 3, dtype=jnp.uint8), "driving": shape(side, side, 3, dtype=jnp.uint8)}
+    batch = {
+        "source": shape(side, side, 3, dtype=jnp.uint8),
+        "driving": shape(side, side, 3, dtype=jnp.uint8),
+    }
     if preset != "paper":
         batch |= {"mouth": shape(3), "landmarks": shape(2, 14, 2), "headpose": shape(2, 3)}
     transform = optimizer.make(config.optimizer, 10)
-    state = jax.eval_shape(lambda key, b: init_state(stage, transform, key, b, True), jax.random.key(0), batch)
+    state = jax.eval_shape(
+        lambda key, b: init_state(stage, transform, key, b, True), jax.random.key(0), batch
+    )
     new, scalars = jax.eval_shape(make_step(stage, transform, 0.9), state, stage.frozen(), batch)
     assert jax.tree.structure(new) == jax.tree.structure(state)
     assert all(value.shape == () for value in scalars.values())
