@@ -1,7 +1,10 @@
 """Build, check, accept and show leaderboard tables.
 
-build: the tables and the HTML page from result files, written beside them. check: evaluates the shipped weights
-(or takes --results) and holds them against the committed table; exit 1 if something got worse. accept: commit the fresh table, with a reason. show: print a committed table.
+build: the tables and the HTML page from result files, written beside them.
+check: evaluates the shipped weights (or takes --results) and holds them against the committed table; exit 1 if something
+got worse.
+accept: commit the fresh table, with a reason.
+show: print a committed table.
 """
 
 import argparse
