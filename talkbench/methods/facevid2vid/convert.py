@@ -183,13 +183,14 @@ def _read_generator(s: Mapping[str, Any]) -> Generator:
         "volume_channels": channels,
         "depth": _width(s, "second.weight") // channels,
         "volume_resblocks": len(_numbers(s, r"resblocks_3d\.3dr(\d+)\.")),
-        "num_resblocks": len(_numbers(s, r"resblocks_2d\.2dr(\d+)\.")),
         "motion_expansion": _width(s, f"{motion}hourglass.decoder.up_blocks.{levels - 1}.conv.weight"),
         "motion_max_features": _width(s, f"{motion}hourglass.encoder.down_blocks.{levels - 1}.conv.weight"),
         "motion_blocks": levels,
         "compress_channels": _width(s, motion + "compress.weight"),
         "mask_window": _width(s, motion + "mask.weight", -1),
     }
+    if not spade:
+        sizes["num_resblocks"] = len(_numbers(s, r"resblocks_2d\.2dr(\d+)\."))
     if spade:
         ups = _numbers(s, r"decoder\.up_(\d+)\.")
         sizes["spade_widths"] = (
