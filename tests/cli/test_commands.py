@@ -15,7 +15,7 @@ from talkbench.evaluators import builtin
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("media")
-    clip = synthetic_clip(700, 0, 30, 96)
+    clip = synthetic_clip(707, 0, 30, 96)  # this one moves its head
     media.write_image(folder / "face.png", clip.frames[0])
     media.write_video(folder / "head.mp4", clip.frames, clip.audio)
     (folder / "text.mp4").write_text("no video")
