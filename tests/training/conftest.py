@@ -100,9 +100,15 @@ def saved_state():
     """`saved_state(folder, step=None)`: all leaves of a checkpoint as numpy arrays by path."""
 
     def read(folder: Path, step: int | None = None) -> dict:
-        with ocp.CheckpointManager(folder / "checkpoints") as manager:
-            step = manager.latest_step() if step is None else step
-            restored = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore()))[
+        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])  # whatever devices it was saved from
+        with ocp.CheckpointManager(
+            folder / "checkpoints", item_handlers={"state": ocp.StandardCheckpointHandler()}
+        ) as m:
+            step = m.latest_step() if step is None else step
+            saved = m.item_metadata(step).state
+            saved = getattr(saved, "tree", saved)
+            target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=here), saved)
+            restored = m.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))[
                 "state"
             ]
         flat = jax.tree_util.tree_flatten_with_path(restored)[0]
