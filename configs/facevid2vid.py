@@ -27,8 +27,7 @@ def get_config(preset: str) -> ConfigDict:
                 "kp_window": 3, "temperature": 0.1,
             },
             "estimator": {
-                "widths": (64, 256, 512, 1024, 2048), "blocks": (3, 3, 5, 2), "stem_stride": 2, "stem_pool": True,
-                "patch": 1,
+                "widths": (64, 256, 512, 1024, 2048), "blocks": (3, 3, 5, 2), "dense": 0,
             },
             "generator": {
                 "decoder": "spade", "block_expansion": 64, "max_features": 512, "num_down_blocks": 2,
@@ -67,8 +66,8 @@ def get_config(preset: str) -> ConfigDict:
     # A landmark network's features stand in for VGG-19, labels for Hopenet; landmarks hold the keypoints (docs/fidelity.md).
     config.loss.update(
         {
-            "perceptual": 2.0, "gan": 0.1, "feature_matching": 1.0, "equivariance": 1.0, "keypoint": 0.02,
-            "headpose": 0.02, "expression": 0.005, "reconstruction": 10.0, "mouth": 4.0, "landmarks": 10.0,
+            "perceptual": 2.0, "gan": 0.1, "feature_matching": 0.5, "equivariance": 1.0, "keypoint": 0.02,
+            "headpose": 0.05, "expression": 0.005, "reconstruction": 15.0, "mouth": 6.0, "landmarks": 10.0,
         }
     )  # fmt: skip
     if preset == "small":
@@ -82,7 +81,7 @@ def _small() -> dict:
         "data": {"size": 128},
         "model": {
             "keypoint_detector": {"num_blocks": 3},
-            "estimator": {"stem_pool": True},
+            "estimator": {"widths": (24, 48, 64, 96)},
             "generator": {"block_expansion": 24, "num_down_blocks": 1},
             "discriminator": {"num_blocks": 4},
         },
@@ -101,10 +100,7 @@ def _reduced() -> dict:
             "keypoint_detector": {
                 "block_expansion": 16, "max_features": 64, "num_blocks": 2, "depth": 4,
             },
-            "estimator": {
-                "widths": (48, 64, 128, 192, 256), "blocks": (2, 2, 2, 1), "stem_stride": 2, "stem_pool": False,
-                "patch": 2,
-            },
+            "estimator": {"widths": (32, 64, 96), "blocks": (), "dense": 192},
             "generator": {
                 "decoder": "plain", "block_expansion": 48, "max_features": 48, "num_down_blocks": 0,
                 "volume_channels": 12, "depth": 4, "volume_resblocks": 1, "num_resblocks": 2, "motion_scale": 2,
@@ -113,8 +109,8 @@ def _reduced() -> dict:
             },
             "discriminator": {"block_expansion": 8, "num_blocks": 3, "max_features": 64},
         },
-        "optimizer": adam(1.5e-3, schedule="cosine", warmup_steps=200, clip_norm=5.0),
+        "optimizer": adam(1.5e-3, b1=0.9, schedule="cosine", warmup_steps=200, clip_norm=5.0),
         "train": run(
-            steps=4000, batch_size=8, ema_decay=0.999, log_every=50, sample_every=500, checkpoint_every=500
+            steps=6000, batch_size=8, ema_decay=0.999, log_every=50, sample_every=500, checkpoint_every=500
         ),
     }  # fmt: skip

@@ -11,27 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from talkbench.geometry.topology import MIRROR, MOUTH
+from talkbench.nn.blocks import pyramid
 from talkbench.nn.conv import Conv, Linear
-from talkbench.nn.norm import BatchNorm
-from talkbench.nn.pool import avg_pool
 from talkbench.stage import Stage
 
 NAME = "synth-landmarks"
 SIZE = 64  # pictures of other sizes are resampled to it
 WINDOW = 24  # side of the mouth's window in pixels of the 64-px picture, sampled at 2 samples a pixel
-
-
-class _Block(nn.Module):
-    """Two 3x3 convolutions around a residual, at a new width."""
-
-    width: int
-
-    @nn.compact
-    def __call__(self, x, train):
-        y = nn.relu(BatchNorm(name="norm1")(Conv(self.width, (3, 3), padding=1, name="conv1")(x), train))
-        y = BatchNorm(name="norm2")(Conv(self.width, (3, 3), padding=1, name="conv2")(y), train)
-        skip = x if x.shape[-1] == self.width else Conv(self.width, (1, 1), name="skip")(x)
-        return nn.relu(y + skip)
 
 
 class _Features(nn.Module):
@@ -41,18 +27,7 @@ class _Features(nn.Module):
 
     @nn.compact
     def __call__(self, x, train=False):
-        return _pyramid(x, self.widths, train)
-
-
-def _pyramid(x, widths, train):
-    features = []
-    x = nn.relu(Conv(widths[0], (5, 5), stride=2, padding=2, name="stem")(x))
-    for i, width in enumerate(widths):
-        x = _Block(width, name=f"block{i}")(x, train)
-        features.append(x)
-        if i + 1 < len(widths):
-            x = avg_pool(x, (2, 2))
-    return features
+        return pyramid(x, self.widths, train)
 
 
 class _Trunk(nn.Module):
@@ -64,7 +39,7 @@ class _Trunk(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        x = _pyramid(x, self.widths, train)[-1]
+        x = pyramid(x, self.widths, train)[-1]
         x = Conv(self.widths[-1] // 2, (1, 1), name="squeeze")(x).reshape(len(x), -1)
         x = nn.relu(Linear(self.dense, name="dense")(x))
         return Linear(self.outputs, name="points")(x)

@@ -1,8 +1,9 @@
-"""The convolution blocks of the first-order-motion family, for images (`dims=2`) and volumes (`dims=3`).
+"""Convolution blocks: those of the first-order-motion family, for images (`dims=2`) and volumes (`dims=3`).
 
 Volumes are (N, D, H, W, C); their blocks pool and enlarge height and width only.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -72,6 +73,39 @@ class ResBlock(nn.Module):
             y = nn.relu(BatchNorm(name=f"norm{i}")(y, train))
             y = Conv(x.shape[-1], (3,) * self.dims, padding=1, dtype=self.dtype, name=f"conv{i}")(y)
         return x + y
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut, which is a 1x1 convolution where the width changes."""
+
+    width: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        y = Conv(self.width, (3, 3), padding=1, dtype=self.dtype, name="conv1")(x)
+        y = nn.relu(BatchNorm(name="norm1")(y, train))
+        y = Conv(self.width, (3, 3), padding=1, dtype=self.dtype, name="conv2")(y)
+        y = BatchNorm(name="norm2")(y, train)
+        if x.shape[-1] != self.width:
+            x = Conv(self.width, (1, 1), dtype=self.dtype, name="skip")(x)
+        return nn.relu(x + y)
+
+
+def pyramid(x: jax.Array, widths: Sequence[int], train: bool = False, dtype: Any = None) -> list[jax.Array]:
+    """The encoder of the small networks, to be called in a module's `@nn.compact`: (B, H, W, C) -> a map for each width.
+
+    A 5x5 stem halves the picture; then a `BasicBlock` for each width with an averaging halving between: maps at 1/2,
+    1/4, ... of the size, finest first. Layers: `stem`, `block0`, `block1`, ...
+    """
+    features = []
+    x = nn.relu(Conv(widths[0], (5, 5), stride=2, padding=2, dtype=dtype, name="stem")(x))
+    for i, width in enumerate(widths):
+        x = BasicBlock(width, dtype, name=f"block{i}")(x, train)
+        features.append(x)
+        if i + 1 < len(widths):
+            x = avg_pool(x, (2, 2))
+    return features
 
 
 class BottleneckBlock(nn.Module):

@@ -16,7 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from talkbench.nn.blocks import BottleneckBlock, DownBlock, ResBlock, SameBlock, UpBlock
+from talkbench.nn.blocks import BottleneckBlock, DownBlock, ResBlock, SameBlock, UpBlock, pyramid
 from talkbench.nn.conv import Conv, Linear
 from talkbench.nn.discriminator import PatchDiscriminator
 from talkbench.nn.hourglass import Hourglass, level_width
@@ -106,29 +106,33 @@ class HeadExpressionEstimator(nn.Module):
     Attributes:
         widths: after conv1 to conv5.
         blocks: residual blocks at each of the last four widths.
-        patch: as the generator's.
-        stem_stride, stem_pool: how the first layers reduce the picture; small pictures keep more of theirs, or lips
-            would be lost before the first block.
+        dense: 0, or, for small models, the width of a dense layer on the whole last map of a plain `nn.blocks.pyramid`
+            of `widths`, which takes the place of the published ResNet and its average: an average forgets where
+            things are. The picture's size is then fixed by the first call.
     """
 
     num_keypoints: int = 15
     widths: Sequence[int] = (64, 256, 512, 1024, 2048)
     blocks: Sequence[int] = (3, 3, 5, 2)
-    stem_stride: int = 2
-    stem_pool: bool = True
-    patch: int = 1
+    dense: int = 0
     num_bins: int = NUM_BINS
     dtype: Any = None
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """image (B, H, W, 3) -> yaw, pitch, roll logits (B, 66), t (B, 3), exp (B, 3K), float32."""
-        x = Conv(self.widths[0], (7, 7), stride=self.stem_stride, padding=3, dtype=self.dtype, name="conv1")(
-            space_to_depth(image, self.patch)
-        )
+        x = self._dense(image, train) if self.dense else self._average(image, train)
+        # The published layers are misnamed: what is used as yaw comes from `fc_roll` and the other way round.
+        heads = {"yaw": "fc_roll", "pitch": "fc_pitch", "roll": "fc_yaw"}
+        pose = {angle: Linear(self.num_bins, name=layer)(x) for angle, layer in heads.items()}
+        pose["t"] = Linear(3, name="fc_t")(x)
+        pose["exp"] = Linear(3 * self.num_keypoints, name="fc_exp")(x)
+        return pose
+
+    def _average(self, image, train):
+        x = Conv(self.widths[0], (7, 7), stride=2, padding=3, dtype=self.dtype, name="conv1")(image)
         x = nn.relu(BatchNorm(name="norm1")(x, train))
-        if self.stem_pool:
-            x = max_pool(x, (3, 3), (2, 2), (1, 1))
+        x = max_pool(x, (3, 3), (2, 2), (1, 1))
         self.sow("intermediates", "maxpool", x)
         for level, (width, count) in enumerate(zip(self.widths[1:], self.blocks, strict=True)):
             x = Conv(width, (1, 1), dtype=self.dtype, name=f"conv{level + 2}")(x)
@@ -137,13 +141,13 @@ class HeadExpressionEstimator(nn.Module):
                 x = BottleneckBlock(2, self.dtype, name=f"block{2 * level}")(x, train)
             for i in range(count):
                 x = BottleneckBlock(1, self.dtype, name=f"block{2 * level + 1}_{i}")(x, train)
-        x = global_avg_pool(x.astype(jnp.float32))
-        # The published layers are misnamed: what is used as yaw comes from `fc_roll` and the other way round.
-        heads = {"yaw": "fc_roll", "pitch": "fc_pitch", "roll": "fc_yaw"}
-        pose = {angle: Linear(self.num_bins, name=layer)(x) for angle, layer in heads.items()}
-        pose["t"] = Linear(3, name="fc_t")(x)
-        pose["exp"] = Linear(3 * self.num_keypoints, name="fc_exp")(x)
-        return pose
+        return global_avg_pool(x.astype(jnp.float32))
+
+    def _dense(self, image, train):
+        x = pyramid(image - 0.5, self.widths, train, self.dtype)[-1]
+        x = Conv(self.widths[-1] // 2, (1, 1), dtype=self.dtype, name="squeeze")(x)
+        x = x.astype(jnp.float32).reshape(len(x), -1)
+        return nn.relu(Linear(self.dense, name="dense")(x))
 
 
 def gaussian_heatmaps(keypoints: jax.Array, size: Sequence[int], variance: float = 0.01) -> jax.Array:
