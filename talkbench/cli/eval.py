@@ -6,7 +6,9 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--all", action="store_true", help="every method and baseline")
+    parser.add_argument(
+        "--all", action="store_true", help="every method with shipped weights, and every baseline"
+    )
     parser.add_argument(
         "--method", action="append", default=[], metavar="NAME", help="a method (may be given again)"
     )
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         chosen = protocol.load(args.benchmark)
     results = args.results or default_folder(chosen.name)
-    names = methods.names() if args.all else args.method
+    names = benchmark.ready(methods.names()) if args.all else args.method
     checkpoints = {args.method[0]: args.checkpoint} if args.checkpoint else {}
     with bar(chosen.title, quiet=args.json) as progress:
         report = benchmark.evaluate(

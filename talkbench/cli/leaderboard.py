@@ -150,10 +150,11 @@ def _recompute(names: list[str], quiet: bool) -> None:
     from talkbench.training.run import enable_compilation_cache
 
     enable_compilation_cache()
+    at_hand = benchmark.ready(methods.names())
     for name in names:
         chosen = protocol.load(name)
         with bar(chosen.title, quiet) as progress:
-            benchmark.evaluate(chosen, methods.names(), default_folder(name), progress=progress)
+            benchmark.evaluate(chosen, at_hand, default_folder(name), progress=progress)
 
 
 def _accept(args, tables: Path) -> int:

@@ -1,5 +1,6 @@
 """A benchmark from its name to its table: source, judges, candidates, runner, table."""
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,18 @@ from talkbench.weights import checkpoint
 def shipped(name: str) -> Path:
     """The weight file of a method that travels with talkbench."""
     return checkpoint.SHIPPED / f"{name}.npz"
+
+
+def ready(names: Sequence[str]) -> list[str]:
+    """Of these methods, those whose weights travel with talkbench. Says on stderr which ones it leaves out."""
+    left_out = [name for name in names if not shipped(name).exists()]
+    if left_out:
+        print(
+            f"left out, since no trained weights ship with talkbench: {', '.join(left_out)} "
+            "(talkbench train --method NAME, then eval --method NAME --checkpoint FILE)",
+            file=sys.stderr,
+        )
+    return [name for name in names if name not in left_out]
 
 
 def candidate(name: str, path: Path | None = None) -> Candidate:

@@ -59,7 +59,7 @@ def train_stage(stage: Stage, store, config: ConfigDict, method: str, folder: Pa
         ResumeError: `folder` holds a damaged run, or one made with other settings.
     """
     folder, train, workers = Path(folder), config.train, config.data.workers
-    _check(config)
+    check_settings(config)
     mesh = meshes.data_mesh()
     whole, split = meshes.replicated(mesh), meshes.by_example(mesh)
     processes, first = jax.process_count(), jax.process_index() == 0
@@ -144,7 +144,8 @@ def _abstract_batch(store, stage: Stage, batch_size: int, seed: int) -> dict:
     return jax.tree.map(shape, one)
 
 
-def _check(config: ConfigDict) -> None:
+def check_settings(config: ConfigDict) -> None:
+    """TrainingError if a setting of `config.train` makes no run, or the batch does not divide."""
     train, parts = config.train, config.optimizer.accumulate
     names = ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every", "keep")
     for name, value in {"optimizer.accumulate": parts, **{f"train.{n}": train[n] for n in names}}.items():
