@@ -12,6 +12,7 @@ from talkbench.data.synthetic.source import SyntheticSource
 from talkbench.evaluation import runner
 from talkbench.evaluation.baselines import baselines
 from talkbench.evaluation.candidate import Candidate
+from talkbench.evaluation.judges import load as load_judge
 from talkbench.evaluation.protocol import Protocol
 from talkbench.evaluators import builtin
 from talkbench.methods.method import Driving
@@ -51,10 +52,10 @@ def candidate(name: str, path: Path | None = None) -> Candidate:
     )  # fmt: skip
 
 
-def judges(protocol: Protocol) -> dict:
-    """{kind: judge} of the judges that the protocol names and that are at hand; None where one is not."""
+def judges(named: dict[str, str], weights: Path | None = None) -> dict:
+    """{kind: judge} of {kind: name}, a `MissingJudge` where its weights are not at hand (`weights`: their folder)."""
     builtins = {"synth-landmarks": builtin.landmark_judge}
-    return {kind: builtins[name]() if name in builtins else None for kind, name in protocol.judges.items()}
+    return {k: builtins[n]() if n in builtins else load_judge(n, k, weights) for k, n in named.items()}
 
 
 def source(protocol: Protocol, data: str | None = None):
@@ -88,7 +89,7 @@ def evaluate(
         *baselines(clips, protocol.metrics),
         *(candidate(n, (checkpoints or {}).get(n)) for n in names),
     ]
-    return runner.run(protocol, clips, candidates, judges(protocol), results, progress=progress)
+    return runner.run(protocol, clips, candidates, judges(protocol.judges), results, progress=progress)
 
 
 def on_other_clips(data: str, checkpoint_path: Path | None, name: str) -> Protocol:

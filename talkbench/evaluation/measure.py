@@ -25,6 +25,28 @@ from talkbench.metrics.registry import METRICS
 
 FRAMES_PER_CLIP = 16  # of a clip that enter a set-level metric, evenly spaced
 CPBD_SIZE = 256
+SILENT = 1e-4  # of full scale: sound that nowhere exceeds this is none
+
+
+@dataclass(frozen=True)
+class MissingJudge:
+    """Stands where a judge isn't at hand.
+
+    Attributes:
+        name: of the judge.
+        missing: why, and what to run.
+        broken: there is a file, but not of this network.
+    """
+
+    name: str
+    missing: str
+    broken: bool = False
+    hash: str | None = None
+
+
+def absent(kind: str, judge) -> str | None:
+    """Why there is no judge of this kind; None where there is one."""
+    return f"no {kind} judge" if judge is None else getattr(judge, "missing", None)
 
 
 @dataclass(frozen=True)
@@ -243,8 +265,8 @@ def _pose(keys, real, fake) -> dict[str, Score]:
 
 def _synchrony(keys, footage, judge) -> dict[str, Score]:
     count = len(footage.frames)
-    if footage.audio is None:
-        return {key: Score(None, 0, count, "no sound") for key in keys}
+    if footage.audio is None or not len(footage.audio) or np.abs(footage.audio).max() < SILENT:
+        return {key: Score(None, 0, count, "no sound, or a silent one") for key in keys}
     video, audio = footage.look("sync", judge)
     if len(video) < sync.SMALLEST_WINDOWS:
         reason = f"{len(video)} windows; {sync.SMALLEST_WINDOWS} are needed"
@@ -267,7 +289,7 @@ def measure(
     Args:
         keys: metric keys; set-level ones are passed over (`results.aggregate` has them, from `set_features`).
         real, fake: the same frames on both sides, the source frame left out of both.
-        judges: {kind: judge or None}.
+        judges: {kind: judge, `MissingJudge` or None}.
         options: {key: {option: value}} of the protocol, such as {"ms_ssim": {"scales": 3}}.
         sent_bytes: what was transmitted for this clip, for bpp and kbps.
 
@@ -303,8 +325,8 @@ def measure(
                     "kbps": compression.kilobits_per_second(sent_bytes, count, 25),
                 }
                 found = {key: Score(values[key], count, count) for key in members}
-        elif judge is None:
-            found = {key: Score(None, 0, count, f"no {group} judge") for key in members}
+        elif why := absent(group, judge):
+            found = dict.fromkeys(members, Score(None, 0, count, why))
         elif group == "landmarks":
             found = _faces(members, real.look(group, judge), fake.look(group, judge), size)
         elif group == "identity":

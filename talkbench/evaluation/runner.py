@@ -5,7 +5,6 @@ interrupted run goes on where it stopped. A clip that fails is written down with
 goes on.
 """
 
-import io
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,14 @@ import numpy as np
 
 from talkbench.data.clip import SAMPLES_PER_FRAME, Clip, ClipError
 from talkbench.evaluation.candidate import Candidate, allowed
-from talkbench.evaluation.measure import FRAMES_PER_CLIP, Footage, evenly_spaced, measure, set_features
+from talkbench.evaluation.measure import (
+    FRAMES_PER_CLIP,
+    Footage,
+    absent,
+    evenly_spaced,
+    measure,
+    set_features,
+)
 from talkbench.evaluation.protocol import Protocol
 from talkbench.evaluation.provenance import provenance, provenance_hash
 from talkbench.evaluation.results import (
@@ -25,6 +31,7 @@ from talkbench.evaluation.results import (
     read_json,
     row_folder,
     write_atomically,
+    write_features,
     write_json,
 )
 from talkbench.metrics.registry import METRICS
@@ -185,13 +192,14 @@ def _evaluate(protocol, clip: Clip, real: Footage, candidate: Candidate, judges,
     }
     set_keys = [key for key in keys if METRICS[key].level == "set"]
     if set_keys:
-        record["features"] = judges.get("features") is not None
+        why = absent("features", judges.get("features"))
+        record["features"] = why is None
         if record["features"]:
             per_clip = protocol.options.get(set_keys[0], {}).get("frames_per_clip", FRAMES_PER_CLIP)
             features = set_features(real, fake, judges["features"], per_clip)
-            _write_features(path.with_suffix(".npz"), *features)
+            write_features(path.with_suffix(".npz"), *features)
         else:
-            record["unavailable"] |= dict.fromkeys(set_keys, "no features judge")
+            record["unavailable"] |= dict.fromkeys(set_keys, why)
     if clip.clip_id in protocol.gallery:
         strip = path.parent.parent / "strips" / f"{file_name(clip.clip_id)}.png"
         write_atomically(strip, _strip(frames))
@@ -214,12 +222,6 @@ def reencoded(frames: np.ndarray) -> np.ndarray:
     return np.stack(
         [cv2.cvtColor(cv2.imdecode(_png(f), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for f in frames]
     )
-
-
-def _write_features(path: Path, real: np.ndarray, fake: np.ndarray) -> None:
-    content = io.BytesIO()
-    np.savez(content, real=real, fake=fake)
-    write_atomically(path, content.getvalue())
 
 
 def _strip(frames: np.ndarray) -> bytes:
