@@ -247,12 +247,22 @@ def _rows_both(real, fake):
     return np.isfinite(real).all(1) & np.isfinite(fake).all(1)
 
 
-def _identity(keys, real, fake) -> dict[str, Score]:
-    both, count = _rows_both(real, fake), len(real)
-    if not both.any():
-        return {key: Score(None, 0, count, "no frame with a face on both sides") for key in keys}
-    formulas = {"csim": embedding.csim, "aed": embedding.aed}
-    return {key: Score(formulas[key](real[both], fake[both]), int(both.sum()), count) for key in keys}
+def _identity(keys, real: Footage, fake: Footage, source: Footage | None, judge) -> dict[str, Score]:
+    made, scores = fake.look("identity", judge), {}
+    count = len(made)
+    for key in keys:
+        if key == "csim_source" and source is None:
+            scores[key] = Score(None, 0, count, "no source picture is known")
+            continue
+        side = source if key == "csim_source" else real
+        other = np.broadcast_to(side.look("identity", judge), made.shape)
+        both = _rows_both(other, made)
+        if not both.any():
+            scores[key] = Score(None, 0, count, "no frame with a face on both sides")
+            continue
+        formula = embedding.aed if key == "aed" else embedding.csim
+        scores[key] = Score(formula(other[both], made[both]), int(both.sum()), count)
+    return scores
 
 
 def _pose(keys, real, fake) -> dict[str, Score]:
@@ -283,6 +293,7 @@ def measure(
     judges: dict,
     options: dict | None = None,
     sent_bytes: int | None = None,
+    source: Footage | None = None,
 ) -> dict[str, Score]:
     """All metrics but the set-level ones of one clip.
 
@@ -292,6 +303,7 @@ def measure(
         judges: {kind: judge, `MissingJudge` or None}.
         options: {key: {option: value}} of the protocol, such as {"ms_ssim": {"scales": 3}}.
         sent_bytes: what was transmitted for this clip, for bpp and kbps.
+        source: the source picture, one frame, for csim_source.
 
     Returns:
         {key: Score}, one for every key.
@@ -330,7 +342,7 @@ def measure(
         elif group == "landmarks":
             found = _faces(members, real.look(group, judge), fake.look(group, judge), size)
         elif group == "identity":
-            found = _identity(members, real.look(group, judge), fake.look(group, judge))
+            found = _identity(members, real, fake, source, judge)
         elif group == "pose":
             found = _pose(members, real.look(group, judge), fake.look(group, judge))
         elif group == "sync":

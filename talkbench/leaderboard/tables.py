@@ -220,11 +220,11 @@ def _uncoded(text: str | None) -> str | None:
 def warnings(table: dict) -> list[str]:
     """What is wrong with the benchmark or a method: oracle beaten, static not beaten, frames not scored."""
     found = []
-    by_name = {(row["kind"], row["method"]): row["metrics"] for row in table["rows"]}
-    oracle, static = by_name.get(("baseline", "oracle"), {}), by_name.get(("baseline", "static"), {})
+    by_name = {row_key(row): row["metrics"] for row in table["rows"]}
     for row in table["rows"]:
         if row["kind"] not in ("method", "external"):
             continue
+        oracle, static = (by_name.get(("baseline", name, row["task"]), {}) for name in ("oracle", "static"))
         beaten, failing = [], []
         for key, cell in row["metrics"].items():
             if METRICS[key].judge == "sync" or key.startswith("cpbd"):
