@@ -321,6 +321,9 @@ def _begin(total: Tally, settings: Settings, folder: Path, name: str, common: li
     return key
 
 
+_BOOKKEEPING = ("method", "provenance_hash", "files", "features")  # of a record's file, not of its scores
+
+
 def _kept(path: Path, key: str, files: dict) -> tuple[dict, tuple | None] | None:
     """A record, and its features, that an earlier run left; None where it must be scored anew."""
     if not path.exists():
@@ -329,7 +332,8 @@ def _kept(path: Path, key: str, files: dict) -> tuple[dict, tuple | None] | None
         record = read_json(path)
         if record.get("provenance_hash") != key or record.get("files") != files or "error" in record:
             return None
-        return record, read_features(path.with_suffix(".npz")) if record["features"] else None
+        features = read_features(path.with_suffix(".npz")) if record["features"] else None
+        return {name: value for name, value in record.items() if name not in _BOOKKEEPING}, features
     except (ValueError, OSError, AttributeError, KeyError):
         return None  # torn: scored anew
 

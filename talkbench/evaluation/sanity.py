@@ -1,6 +1,6 @@
 """Do metrics move as they should? Real clips against themselves, spoiled more and more.
 
-    python -m talkbench.evaluation.sanity --videos DIR [--clips 2] [--frames 8] [--metrics A,B]
+    python -m talkbench.evaluation.sanity --videos DIR [--clips 2] [--frames 20] [--metrics A,B]
 
 DIR holds videos, with NAME.landmarks.npz beside them for the landmark metrics. For each metric that needs no weights
 and each way of spoiling a clip, the table says whether the clip mean gets worse at every step; "-" where that way
@@ -93,7 +93,9 @@ def scores(frames: np.ndarray | None, points: np.ndarray | None, keys, way: str 
 
 
 def verdict(key: str, values: list[float]) -> str:
-    """ "yes" where every step of rising strength is worse; else which step isn't."""
+    """ "yes" where every step of rising strength is worse, "unmoved" where none is either; else which step isn't."""
+    if len(set(values)) == 1:
+        return "unmoved"
     sign = 1 if METRICS[key].better == "higher" else -1
     steps = np.diff(np.array(values) * sign)
     good = [i for i, step in enumerate(steps, 1) if step >= 0]
@@ -155,7 +157,9 @@ def main(argv=None) -> int:
     )
     parser.add_argument("--videos", type=Path, required=True, metavar="DIR")
     parser.add_argument("--clips", type=int, default=2, metavar="N", help="the first N videos (2)")
-    parser.add_argument("--frames", type=int, default=8, metavar="N", help="of each, for picture metrics (8)")
+    parser.add_argument(
+        "--frames", type=int, default=20, metavar="N", help="of each, for picture metrics (20)"
+    )
     parser.add_argument("--metrics", metavar="A,B", help="default: all that need no weights")
     args = parser.parse_args(argv)
     keys = known(args.metrics.split(",")) if args.metrics else weightless()

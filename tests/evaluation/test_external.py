@@ -151,7 +151,7 @@ def test_it_goes_on_where_it_stopped(real, tmp_path):
     whole = scored(again, real, keys, judges, tmp_path)
     assert again.reads == ["b", "c"], "scored twice" if "a" in again.reads else "not scored"
     again = Folder(real)
-    assert scored(again, real, keys, judges, tmp_path).summaries() == whole.summaries() and not again.reads
+    assert scored(again, real, keys, judges, tmp_path).clips == whole.clips and not again.reads
     assert not list(tmp_path.rglob(".*")), "temporary files are left"
     (tmp_path / "clips" / "b.json").write_text("{")
     changed = [replace(real[0], frames=real[0].frames + 1), *real[1:]]

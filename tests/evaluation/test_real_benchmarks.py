@@ -11,7 +11,7 @@ from talkbench.evaluation import baselines, benchmark, runner
 from talkbench.evaluation.candidate import Candidate
 from talkbench.evaluation.protocol import load
 from talkbench.evaluation.results import read_rows
-from talkbench.leaderboard.tables import build, markdown, warnings
+from talkbench.leaderboard.tables import best, build, markdown, warnings
 
 EIGHT = ("psnr", "ssim", "fid", "lmd", "d_ll", "d_v", "akd", "lse_c")
 PICTURES = {"l1", "psnr", "ssim"}  # what 32 px and no weights leave
@@ -81,6 +81,8 @@ def test_both_tasks_from_videos_to_the_table(folder, tmp_path):
         assert listed["rule"] == "voxceleb2-test" and len(listed["list_sha256"]) == 64
         assert (listed["found"], listed["expected"]) == (3, 118)
     assert "mine, cross_identity" in markdown(table) and "run talkbench weights fetch" in markdown(table)
+    # what is bold is best within its task
+    assert best(table, "psnr", "reconstruction") is not None and best(table, "psnr", "cross_identity") is None
     assert all("broken" not in note for note in warnings(table))
     again = runner.run(protocol, clips, candidates, looking, tmp_path / "results")
     assert (again.computed, again.skipped) == (0, 18)

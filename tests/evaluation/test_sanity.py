@@ -40,7 +40,7 @@ def test_untouched_is_perfect_and_worse_is_worse(clip):
 
 def test_a_metric_that_gets_better_is_caught():
     assert sanity.verdict("psnr", [100, 40, 41, 30, 30]) == "not at step 2, 4"
-    assert sanity.verdict("l1", [0, 1, 2, 3, 4]) == "yes"
+    assert sanity.verdict("l1", [0, 1, 2, 3, 4]) == "yes" and sanity.verdict("mkr", [0, 0, 0]) == "unmoved"
     assert sanity.imperfect({"psnr_luma": 99.0, "ssim": 1.0, "cpbd": 0.3, "l1": 0.1}) == {
         "psnr_luma": 99.0,
         "l1": 0.1,
