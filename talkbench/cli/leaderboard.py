@@ -193,6 +193,8 @@ def print_board(table: dict) -> None:
     from talkbench.leaderboard.tables import heading, number, used
 
     lines = [["", *(row["method"] for row in table["rows"])]]
+    if len({row["task"] for row in table["rows"]}) > 1:
+        lines.append(["task", *(row["task"] for row in table["rows"])])
     lines.append(["driven by", *(", ".join(row["driven_by"]) or "-" for row in table["rows"])])
     for key in used(table):
         cells = (row["metrics"].get(key) for row in table["rows"])

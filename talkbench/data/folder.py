@@ -86,9 +86,8 @@ class FolderSource:
         """What the clips depend on: the files' contents by hash, and how they are read."""
         if self._manifest is None:
             digest = hashlib.sha256()
-            for clip_id, path in self._paths.items():
-                for file in (path, _landmark_path(path)):
-                    digest.update(f"{clip_id}{file.suffixes}{_content_hash(file)}\n".encode())
+            for clip_id in self._paths:
+                digest.update(self.content(clip_id).encode())
             self._manifest = {
                 "kind": "folder",
                 "name": self.name,
@@ -97,6 +96,16 @@ class FolderSource:
                 "files_sha256": digest.hexdigest(),
             }
         return self._manifest
+
+    def content(self, clip_id: str) -> str:
+        """What a clip's files hold, as lines with a hash of each: changes when they do."""
+        path = self._paths[clip_id]
+        files = (path, _landmark_path(path))
+        return "".join(f"{clip_id}{file.suffixes}{_content_hash(file)}\n" for file in files)
+
+    def has_landmarks(self, clip_id: str) -> bool:
+        """Whether a landmark file lies beside the video."""
+        return _landmark_path(self._paths[clip_id]).exists()
 
     def clip(self, clip_id: str) -> Clip:
         """Reads one clip; MediaError, ClipError or FolderError (noted in `rejected`) if it cannot be used."""
@@ -137,12 +146,13 @@ class FolderSource:
         video = read_video(path, self.size)
         info = video.info
         top, left, side = centre_square(info.height, info.width) if self.size else (0, 0, None)
-        landmarks, made_by = _read_landmarks(_landmark_path(path), len(video.frames))
+        landmarks, made_by, undetected = _read_landmarks(_landmark_path(path), len(video.frames))
         if landmarks is not None:
             landmarks -= np.array([left, top, 0], np.float32)
             if self.size:
                 landmarks *= self.size / side
         meta = {**info.as_dict(), "path": self._below(path), "crop": [left, top, side] if side else None}
+        meta["landmarks_interpolated"] = undetected
         identity = _VOXCELEB_ID.search(clip_id)
         clip = Clip(
             clip_id=clip_id,
@@ -175,10 +185,12 @@ def _landmark_path(path: Path) -> Path:
     return path.with_name(path.stem + _LANDMARK_SUFFIX)
 
 
-def _read_landmarks(path: Path, frames: int) -> tuple[np.ndarray | None, str | None]:
-    """(float32 (T, 68, 3) in a `Clip`'s convention, what made them), or (None, None) without a file."""
+def _read_landmarks(path: Path, frames: int) -> tuple[np.ndarray | None, str | None, list[int]]:
+    """(float32 (T, 68, 3) in a `Clip`'s convention, what made them, frames without a face whose points are
+    interpolated), or (None, None, []) without a file.
+    """
     if not path.exists():
-        return None, None
+        return None, None, []
     try:
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files}
@@ -206,7 +218,8 @@ def _read_landmarks(path: Path, frames: int) -> tuple[np.ndarray | None, str | N
             landmarks[(slice(None), *place)] = np.interp(np.arange(frames), known, landmarks[(known, *place)])
     landmarks[..., :2] += 0.5
     landmarks[..., 2] *= -1
-    return landmarks, f"file:{arrays.get('source', 'landmarks.npz')}"
+    made_by = f"file:{arrays.get('source', 'landmarks.npz')}"
+    return landmarks, made_by, [int(frame) for frame in np.flatnonzero(~there)]
 
 
 def _content_hash(path: Path) -> str:

@@ -2,8 +2,11 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 from ml_collections import ConfigDict
 
 from talkbench import methods
@@ -13,6 +16,7 @@ from talkbench.data.synthetic.source import SyntheticSource
 from talkbench.evaluation import runner
 from talkbench.evaluation.baselines import baselines
 from talkbench.evaluation.candidate import Candidate
+from talkbench.evaluation.judges import load as load_judge
 from talkbench.evaluation.protocol import Protocol
 from talkbench.evaluators import builtin
 from talkbench.methods.method import Driving
@@ -36,11 +40,13 @@ def ready(names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in left_out]
 
 
-def candidate(name: str, path: Path | None = None) -> Candidate:
+def candidate(name: str, path: Path | None = None, size: int | None = None) -> Candidate:
     """A method with weights as a row of the table.
 
     Args:
         name: of the method. path: its weight file (default: the shipped one).
+        size: side of the benchmark's frames, where it may differ from the side that the weights work at: frames
+            are then resized to the weights' side and what is generated back, and the row says so.
 
     Raises:
         CheckpointError: no such file, damaged, or of another method.
@@ -53,21 +59,42 @@ def candidate(name: str, path: Path | None = None) -> Candidate:
     def animate(source, clip: Clip):
         return generate(source, Driving(frames=clip.frames, audio=clip.audio, pose=clip.pose))
 
+    own = meta["config"]["data"]["size"]
+    resized = {} if size in (None, own) else {"generated_at": own}
+
     return Candidate(
         name,
         method.driven_by,
-        animate,
+        at_size(animate, own, size) if resized else animate,
         provenance={
+            **resized,
             "checkpoint": meta["digest"], "config": meta["config_hash"], "preset": meta["config"]["preset"],
             "seed": meta["config"]["seed"], "trained_on": meta["data"], "shipped": path is None,
         },
     )  # fmt: skip
 
 
-def judges(protocol: Protocol) -> dict:
-    """{kind: judge} of the judges that the protocol names and that are at hand; None where one is not."""
+def at_size(generate, own: int, size: int):
+    """`generate(source, clip)` of weights that work at `own` pixels, for frames of `size` pixels."""
+
+    def smaller(frame: np.ndarray) -> np.ndarray:
+        return cv2.resize(frame, (own, own), interpolation=cv2.INTER_AREA if own < size else cv2.INTER_CUBIC)
+
+    def animate(source: np.ndarray, clip: Clip) -> np.ndarray:
+        frames = np.stack([smaller(frame) for frame in clip.frames])
+        pose = None if clip.pose is None else clip.pose * np.array([1, 1, 1, *[own / size] * 3], np.float32)
+        points = None if clip.landmarks is None else clip.landmarks * np.float32(own / size)
+        made = generate(smaller(source), replace(clip, frames=frames, pose=pose, landmarks=points))
+        way = cv2.INTER_CUBIC if own < size else cv2.INTER_AREA
+        return np.stack([cv2.resize(frame, (size, size), interpolation=way) for frame in made])
+
+    return animate
+
+
+def judges(named: dict[str, str], weights: Path | None = None) -> dict:
+    """{kind: judge} of {kind: name}, a `MissingJudge` where its weights are not at hand (`weights`: their folder)."""
     builtins = {"synth-landmarks": builtin.landmark_judge}
-    return {kind: builtins[name]() if name in builtins else None for kind, name in protocol.judges.items()}
+    return {k: builtins[n]() if n in builtins else load_judge(n, k, weights) for k, n in named.items()}
 
 
 def source(protocol: Protocol, data: str | None = None):
@@ -76,9 +103,13 @@ def source(protocol: Protocol, data: str | None = None):
     Args:
         data: another set, as `--data` takes it (`folder=DIR`); default the protocol's own.
     """
-    if data is None and protocol.dataset == "synthetic":
+    if data is None and protocol.dataset != "synthetic":
+        raise ValueError(
+            f"benchmark {protocol.name} brings no clips: pass --data {protocol.dataset}=DIR, or --data folder=DIR"
+        )
+    if data is None:
         return SyntheticSource(protocol.split, protocol.size)
-    return sources.open_store(data or protocol.dataset, protocol.size, protocol.split)
+    return sources.open_store(data, protocol.size, protocol.split)
 
 
 def evaluate(
@@ -88,20 +119,22 @@ def evaluate(
     *,
     checkpoints: dict[str, Path] | None = None,
     data: str | None = None,
+    weights: Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> runner.Report:
     """Run methods and baselines on a protocol; result files go to `results`.
 
     Args:
         names: methods. checkpoints: {method: weight file}, where not the shipped one.
-        data: see `source`.
+        data: see `source`. weights: folder of the published judges' weights.
     """
     clips = source(protocol, data)
     candidates = [
         *baselines(clips, protocol.metrics),
-        *(candidate(n, (checkpoints or {}).get(n)) for n in names),
+        *(candidate(n, (checkpoints or {}).get(n), protocol.size) for n in names),
     ]
-    return runner.run(protocol, clips, candidates, judges(protocol), results, progress=progress)
+    looking = judges(protocol.judges, weights)
+    return runner.run(protocol, clips, candidates, looking, results, progress=progress)
 
 
 def on_other_clips(data: str, checkpoint_path: Path | None, name: str) -> Protocol:

@@ -25,6 +25,28 @@ from talkbench.metrics.registry import METRICS
 
 FRAMES_PER_CLIP = 16  # of a clip that enter a set-level metric, evenly spaced
 CPBD_SIZE = 256
+SILENT = 1e-4  # of full scale: sound that nowhere exceeds this is none
+
+
+@dataclass(frozen=True)
+class MissingJudge:
+    """Stands where a judge isn't at hand.
+
+    Attributes:
+        name: of the judge.
+        missing: why, and what to run.
+        broken: there is a file, but not of this network.
+    """
+
+    name: str
+    missing: str
+    broken: bool = False
+    hash: str | None = None
+
+
+def absent(kind: str, judge) -> str | None:
+    """Why there is no judge of this kind; None where there is one."""
+    return f"no {kind} judge" if judge is None else getattr(judge, "missing", None)
 
 
 @dataclass(frozen=True)
@@ -225,12 +247,22 @@ def _rows_both(real, fake):
     return np.isfinite(real).all(1) & np.isfinite(fake).all(1)
 
 
-def _identity(keys, real, fake) -> dict[str, Score]:
-    both, count = _rows_both(real, fake), len(real)
-    if not both.any():
-        return {key: Score(None, 0, count, "no frame with a face on both sides") for key in keys}
-    formulas = {"csim": embedding.csim, "aed": embedding.aed}
-    return {key: Score(formulas[key](real[both], fake[both]), int(both.sum()), count) for key in keys}
+def _identity(keys, real: Footage, fake: Footage, source: Footage | None, judge) -> dict[str, Score]:
+    made, scores = fake.look("identity", judge), {}
+    count = len(made)
+    for key in keys:
+        if key == "csim_source" and source is None:
+            scores[key] = Score(None, 0, count, "no source picture is known")
+            continue
+        side = source if key == "csim_source" else real
+        other = np.broadcast_to(side.look("identity", judge), made.shape)
+        both = _rows_both(other, made)
+        if not both.any():
+            scores[key] = Score(None, 0, count, "no frame with a face on both sides")
+            continue
+        formula = embedding.aed if key == "aed" else embedding.csim
+        scores[key] = Score(formula(other[both], made[both]), int(both.sum()), count)
+    return scores
 
 
 def _pose(keys, real, fake) -> dict[str, Score]:
@@ -243,8 +275,8 @@ def _pose(keys, real, fake) -> dict[str, Score]:
 
 def _synchrony(keys, footage, judge) -> dict[str, Score]:
     count = len(footage.frames)
-    if footage.audio is None:
-        return {key: Score(None, 0, count, "no sound") for key in keys}
+    if footage.audio is None or not len(footage.audio) or np.abs(footage.audio).max() < SILENT:
+        return {key: Score(None, 0, count, "no sound, or a silent one") for key in keys}
     video, audio = footage.look("sync", judge)
     if len(video) < sync.SMALLEST_WINDOWS:
         reason = f"{len(video)} windows; {sync.SMALLEST_WINDOWS} are needed"
@@ -261,15 +293,17 @@ def measure(
     judges: dict,
     options: dict | None = None,
     sent_bytes: int | None = None,
+    source: Footage | None = None,
 ) -> dict[str, Score]:
     """All metrics but the set-level ones of one clip.
 
     Args:
         keys: metric keys; set-level ones are passed over (`results.aggregate` has them, from `set_features`).
         real, fake: the same frames on both sides, the source frame left out of both.
-        judges: {kind: judge or None}.
+        judges: {kind: judge, `MissingJudge` or None}.
         options: {key: {option: value}} of the protocol, such as {"ms_ssim": {"scales": 3}}.
         sent_bytes: what was transmitted for this clip, for bpp and kbps.
+        source: the source picture, one frame, for csim_source.
 
     Returns:
         {key: Score}, one for every key.
@@ -303,12 +337,12 @@ def measure(
                     "kbps": compression.kilobits_per_second(sent_bytes, count, 25),
                 }
                 found = {key: Score(values[key], count, count) for key in members}
-        elif judge is None:
-            found = {key: Score(None, 0, count, f"no {group} judge") for key in members}
+        elif why := absent(group, judge):
+            found = dict.fromkeys(members, Score(None, 0, count, why))
         elif group == "landmarks":
             found = _faces(members, real.look(group, judge), fake.look(group, judge), size)
         elif group == "identity":
-            found = _identity(members, real.look(group, judge), fake.look(group, judge))
+            found = _identity(members, real, fake, source, judge)
         elif group == "pose":
             found = _pose(members, real.look(group, judge), fake.look(group, judge))
         elif group == "sync":

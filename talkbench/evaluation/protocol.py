@@ -8,7 +8,9 @@ from pathlib import Path
 from talkbench.metrics import registry
 from talkbench.resources import folder
 
-TASKS = ("reconstruction",)  # source = first frame, driving = the same clip
+# reconstruction: source = first frame, driving = the rest of the same clip;
+# cross_identity: source = first frame of another person's clip (`selection.crossed`)
+TASKS = ("reconstruction", "cross_identity")
 
 
 class ProtocolError(ValueError):
@@ -27,6 +29,7 @@ class Protocol:
         tasks: of `TASKS`.
         metrics: keys of `metrics.registry.METRICS`, in the order of the tables.
         judges: {kind: name of the judge}; a metric whose judge is missing is reported as not available.
+        selection: rule that picks the clips, a key of `selection.RULES` or a path of a list; "": all.
         clips: how many clips of the split, in its order; None: all.
         frames: score at most so many frames of a clip (the source frame included); None: all.
         options: {metric key: {option: value}}, such as {"ms_ssim": {"scales": 3}}; part of the metric's
@@ -45,6 +48,7 @@ class Protocol:
     metrics: tuple[str, ...]
     tasks: tuple[str, ...] = ("reconstruction",)
     judges: dict[str, str] = field(default_factory=dict)
+    selection: str = ""
     clips: int | None = None
     frames: int | None = None
     options: dict[str, dict] = field(default_factory=dict)

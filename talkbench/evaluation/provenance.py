@@ -68,7 +68,7 @@ def file_hash(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def provenance(protocol: Protocol, source, judges: dict, candidate) -> dict:
+def provenance(protocol: Protocol, source, judges: dict, candidate, clips: dict | None = None) -> dict:
     """What a candidate's scores depend on.
 
     Args:
@@ -76,6 +76,7 @@ def provenance(protocol: Protocol, source, judges: dict, candidate) -> dict:
         judges: {kind: judge or None}.
         candidate: `baselines.Candidate`; its own `provenance` (config hash, checkpoint hash, ...) goes in
             whole.
+        clips: which clips of the source, `Selection.as_dict`.
     """
     return {
         "protocol": {"name": protocol.name, "version": protocol.version, "hash": digest(protocol.scoring())},
@@ -88,7 +89,7 @@ def provenance(protocol: Protocol, source, judges: dict, candidate) -> dict:
             **candidate.provenance,
         },
         "judges": {kind: {"name": j.name, "hash": j.hash} for kind, j in judges.items() if j is not None},
-        "dataset": {"name": source.name, "manifest_hash": digest(source.manifest)},
+        "dataset": {"name": source.name, "manifest_hash": digest(source.manifest), "clips": clips},
         "seed": protocol.seed,
         "code": code_hash(),
         "git": git_revision(),

@@ -6,6 +6,7 @@ RESULTS/METHOD/TASK/clips/CLIP.npz     features for the set-level metrics, where
 RESULTS/METHOD/TASK/strips/CLIP.png    a few generated frames of the clips that pages show
 """
 
+import io
 import json
 import os
 import tempfile
@@ -65,6 +66,19 @@ def write_json(path: Path, value) -> None:
     """Write plain values atomically; NaN and infinity are refused."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(path, (text + "\n").encode())
+
+
+def write_features(path: Path, real: np.ndarray, fake: np.ndarray) -> None:
+    """Write a clip's features for the set-level metrics, both sides (n, d) float32, atomically."""
+    content = io.BytesIO()
+    np.savez(content, real=real, fake=fake)
+    write_atomically(path, content.getvalue())
+
+
+def read_features(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(real, fake) as `write_features` wrote them."""
+    with np.load(path, allow_pickle=False) as file:
+        return file["real"], file["fake"]
 
 
 def read_json(path: Path):
@@ -203,28 +217,41 @@ def _set_metric(key: str, row: Row, protocol: Protocol) -> Summary | str:
     for clip_id, record in row.clips.items():
         path = row.folder / "clips" / f"{file_name(clip_id)}.npz"
         if record.get("features") and path.exists():
-            with np.load(path, allow_pickle=False) as file:
-                real.append(file["real"])
-                fake.append(file["fake"])
+            one, other = read_features(path)
+            real.append(one)
+            fake.append(other)
             speakers.append(record["identity"])
     if not real:
         return next(
             (r["unavailable"][key] for r in row.clips.values() if key in r["unavailable"]),
             "no features judge",
         )
+    due = len(row.due) * options.get("frames_per_clip", FRAMES_PER_CLIP)
+    return set_summary(key, real, fake, speakers, due, options.get("allow_small", False), protocol.seed)
+
+
+DISTANCES = {"fid": frechet.fid, "kid": lambda a, b: 1000 * frechet.kid(a, b)}  # of two sets of features
+
+
+def set_summary(key, real, fake, speakers, due, allow_small: bool, seed: int = 0) -> Summary | str:
+    """A set-level metric of clips' features, or why there is none.
+
+    Args:
+        key: "fid" or "kid". real, fake: lists of (n, d), one a clip. speakers: of the clips.
+        due: frames that should be there. allow_small: FID of fewer than `frechet.SMALLEST` frames too.
+    """
     count = sum(map(len, real))
-    if key == "fid" and count < frechet.SMALLEST and not options.get("allow_small"):
+    if key == "fid" and count < frechet.SMALLEST and not allow_small:
         return f"{count} frames; FID needs {frechet.SMALLEST} (option allow_small)"
-    distance = {"fid": frechet.fid, "kid": lambda a, b: 1000 * frechet.kid(a, b)}[key]
-    value = distance(np.concatenate(real), np.concatenate(fake))
+    value = DISTANCES[key](np.concatenate(real), np.concatenate(fake))
     low = high = None
     if real[0].shape[1] <= LARGEST_RESAMPLED and len(real) > 1:
-        draws = bootstrap.cluster_draws(speakers, seed=protocol.seed, rounds=FREE_SET_ROUNDS)
-        spread = [distance(_take(real, draw), _take(fake, draw)) for draw in draws]
+        draws = bootstrap.cluster_draws(speakers, seed=seed, rounds=FREE_SET_ROUNDS)
+        spread = [DISTANCES[key](take(real, draw), take(fake, draw)) for draw in draws]
         low, high = bootstrap.interval(np.array(spread))
-    due = len(row.due) * options.get("frames_per_clip", FRAMES_PER_CLIP)
     return Summary(value, low, high, len(real), min(1.0, count / max(1, due)))
 
 
-def _take(parts, draw):
+def take(parts, draw) -> np.ndarray:
+    """The parts that a resample drew, one below the other."""
     return np.concatenate([parts[i] for i in draw])

@@ -5,7 +5,6 @@ interrupted run goes on where it stopped. A clip that fails is written down with
 goes on.
 """
 
-import io
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,14 @@ import numpy as np
 
 from talkbench.data.clip import SAMPLES_PER_FRAME, Clip, ClipError
 from talkbench.evaluation.candidate import Candidate, allowed
-from talkbench.evaluation.measure import FRAMES_PER_CLIP, Footage, evenly_spaced, measure, set_features
+from talkbench.evaluation.measure import (
+    FRAMES_PER_CLIP,
+    Footage,
+    absent,
+    evenly_spaced,
+    measure,
+    set_features,
+)
 from talkbench.evaluation.protocol import Protocol
 from talkbench.evaluation.provenance import provenance, provenance_hash
 from talkbench.evaluation.results import (
@@ -25,12 +31,17 @@ from talkbench.evaluation.results import (
     read_json,
     row_folder,
     write_atomically,
+    write_features,
     write_json,
 )
+from talkbench.evaluation.selection import Selection, crossed, select
 from talkbench.metrics.registry import METRICS
 
-TASK = "reconstruction"
 STRIP_FRAMES = 8
+# What still means something where no real frames of that person in that motion exist: how the driver is followed, whose
+# face it is, how real the set looks.
+CROSSED = ("csim_source", "head_pose", "lip_gap_r", "d_rot", "lse_c", "lse_d", "av_offset", "fid", "kid")
+NO_REAL = "there are no real frames to compare with in cross_identity"
 
 
 @dataclass
@@ -70,20 +81,26 @@ def run(
         raise ValueError(f"two candidates of one name among {', '.join(names)}; rows need names of their own")
     _check_judges(protocol, judges)
     results = Path(results)
-    ids = list(source.clip_ids)[: protocol.clips]
-    if not ids:
-        raise ValueError(f"{source.name}, split {protocol.split!r}, has no clips")
-    hashes = {c.name: _begin(protocol, source, judges, c, ids, results) for c in candidates}
-    report = Report()
-    for done, clip_id in enumerate(ids):
-        if progress:
-            progress(done, len(ids), clip_id)
-        pending = [c for c in candidates if not _is_done(_clip_file(results, c, clip_id), hashes[c.name])]
-        report.skipped += len(candidates) - len(pending)
-        if pending:
-            _evaluate_clip(protocol, source, pending, judges, results, clip_id, hashes, report)
+    chosen = select(source, protocol.selection, split=protocol.split, count=protocol.clips)
+    report, ids = Report(), chosen.ids
+    total = len(ids) * len(protocol.tasks)
+    for number, task in enumerate(protocol.tasks):
+        crossing = task == "cross_identity"
+        sources = crossed(ids) if crossing else dict.fromkeys(ids)
+        # the real frames are no answer to another face, with whatever sound
+        taking = [c for c in candidates if not (crossing and c.kind == "baseline" and "video" in c.driven_by)]
+        hashes = {c.name: _begin(protocol, source, judges, c, task, chosen, results) for c in taking}
+        for done, clip_id in enumerate(ids):
+            if progress:
+                progress(number * len(ids) + done, total, clip_id)
+            files = {c.name: _clip_file(results, c, task, clip_id) for c in taking}
+            pending = [c for c in taking if not _is_done(files[c.name], hashes[c.name])]
+            report.skipped += len(taking) - len(pending)
+            if pending:
+                pair = (clip_id, sources[clip_id])
+                _evaluate_clip(protocol, source, pending, judges, pair, files, hashes, report)
     if progress:
-        progress(len(ids), len(ids), "")
+        progress(total, total, "")
     return report
 
 
@@ -97,24 +114,24 @@ def _check_judges(protocol, judges):
             )
 
 
-def _clip_file(results, candidate, clip_id) -> Path:
-    return row_folder(results, candidate.name, TASK) / "clips" / f"{file_name(clip_id)}.json"
+def _clip_file(results, candidate, task, clip_id) -> Path:
+    return row_folder(results, candidate.name, task) / "clips" / f"{file_name(clip_id)}.json"
 
 
-def _begin(protocol, source, judges, candidate, ids, results) -> str:
-    record = provenance(protocol, source, judges, candidate)
+def _begin(protocol, source, judges, candidate, task, chosen: Selection, results) -> str:
+    record = provenance(protocol, source, judges, candidate, chosen.as_dict())
     key = provenance_hash(record)
     about = {
         "method": candidate.name,
         "kind": candidate.kind,
-        "task": TASK,
+        "task": task,
         "driven_by": list(candidate.driven_by),
         "only": None if candidate.metrics is None else list(candidate.metrics),
-        "due": ids,
+        "due": chosen.ids,
         "provenance_hash": key,
         "provenance": record,
     }
-    write_json(row_folder(results, candidate.name, TASK) / "row.json", about)
+    write_json(row_folder(results, candidate.name, task) / "row.json", about)
     return key
 
 
@@ -128,20 +145,23 @@ def _is_done(path: Path, key: str) -> bool:
     return isinstance(record, dict) and record.get("provenance_hash") == key and "error" not in record
 
 
-def _evaluate_clip(protocol, source, pending: Iterable[Candidate], judges, results, clip_id, hashes, report):
+def _evaluate_clip(protocol, source, pending: Iterable[Candidate], judges, pair, files, hashes, report):
+    clip_id, source_id = pair
     try:
         clip = _cut(source.clip(clip_id), protocol.frames)
+        person = clip if source_id is None else _cut(source.clip(source_id), protocol.frames)
         clip_error = None
     except Exception as error:  # whatever a decoder throws is this clip's fault, not the run's
-        clip, clip_error = None, one_line(error)
+        clip = person = None
+        clip_error = one_line(error)
     real = None if clip is None else Footage(clip.frames[1:], clip.audio[SAMPLES_PER_FRAME:])
     for candidate in pending:
-        path = _clip_file(results, candidate, clip_id)
+        path = files[candidate.name]
         record = {"clip": clip_id, "method": candidate.name, "provenance_hash": hashes[candidate.name]}
         try:
             if clip is None:
                 raise ClipError(clip_error)
-            record |= _evaluate(protocol, clip, real, candidate, judges, path)
+            record |= _evaluate(protocol, clip, person, real, candidate, judges, path)
             report.computed += 1
         except Exception as error:
             record |= {"error": one_line(error), "due": None if clip is None else clip.num_frames - 1}
@@ -160,9 +180,12 @@ def _cut(clip: Clip, frames: int | None) -> Clip:
     return replace(clip, audio=clip.audio[: frames * SAMPLES_PER_FRAME], labels=labels, **cut)
 
 
-def _evaluate(protocol, clip: Clip, real: Footage, candidate: Candidate, judges, path: Path) -> dict:
+def _evaluate(
+    protocol, clip: Clip, person: Clip, real: Footage, candidate: Candidate, judges, path: Path
+) -> dict:
+    """Scores of `clip`'s motion and sound put on the first frame of `person` (the same clip, or another's)."""
     started = time.perf_counter()
-    generated = np.asarray(candidate.generate(clip.frames[0], allowed(clip, candidate.driven_by)))
+    generated = np.asarray(candidate.generate(person.frames[0], allowed(clip, candidate.driven_by)))
     if generated.dtype != np.uint8 or generated.shape != clip.frames.shape:
         raise ValueError(
             f"{candidate.name} generated {generated.dtype} {generated.shape}; "
@@ -173,25 +196,34 @@ def _evaluate(protocol, clip: Clip, real: Footage, candidate: Candidate, judges,
     audio = clip.audio if candidate.audio is None else candidate.audio(clip)
     fake = Footage(frames, audio[SAMPLES_PER_FRAME:])
     keys = [key for key in protocol.metrics if candidate.metrics is None or key in candidate.metrics]
-    scores = measure(keys, real, fake, judges, protocol.options)
+    crossing = person is not clip
+    impossible = [key for key in keys if crossing and key not in CROSSED]
+    keys = [key for key in keys if key not in impossible]
+    scores = measure(keys, real, fake, judges, protocol.options, source=Footage(person.frames[:1]))
     record = {
         "identity": clip.identity,
+        **({"source": person.clip_id} if crossing else {}),
         "due": len(frames),
         "size": list(frames.shape[1:3]),
         "metrics": {
             key: {"value": s.value, "scored": s.scored} for key, s in scores.items() if s.value is not None
         },
-        "unavailable": {key: s.reason for key, s in scores.items() if s.value is None},
+        "unavailable": {
+            **dict.fromkeys(impossible, NO_REAL),
+            **{key: s.reason for key, s in scores.items() if s.value is None},
+        },
     }
     set_keys = [key for key in keys if METRICS[key].level == "set"]
     if set_keys:
-        record["features"] = judges.get("features") is not None
+        why = absent("features", judges.get("features"))
+        record["features"] = why is None
         if record["features"]:
             per_clip = protocol.options.get(set_keys[0], {}).get("frames_per_clip", FRAMES_PER_CLIP)
-            features = set_features(real, fake, judges["features"], per_clip)
-            _write_features(path.with_suffix(".npz"), *features)
+            shown = Footage(person.frames[1:]) if crossing else real
+            features = set_features(shown, fake, judges["features"], per_clip)
+            write_features(path.with_suffix(".npz"), *features)
         else:
-            record["unavailable"] |= dict.fromkeys(set_keys, "no features judge")
+            record["unavailable"] |= dict.fromkeys(set_keys, why)
     if clip.clip_id in protocol.gallery:
         strip = path.parent.parent / "strips" / f"{file_name(clip.clip_id)}.png"
         write_atomically(strip, _strip(frames))
@@ -214,12 +246,6 @@ def reencoded(frames: np.ndarray) -> np.ndarray:
     return np.stack(
         [cv2.cvtColor(cv2.imdecode(_png(f), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for f in frames]
     )
-
-
-def _write_features(path: Path, real: np.ndarray, fake: np.ndarray) -> None:
-    content = io.BytesIO()
-    np.savez(content, real=real, fake=fake)
-    write_atomically(path, content.getvalue())
 
 
 def _strip(frames: np.ndarray) -> bytes:

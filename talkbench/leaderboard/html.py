@@ -71,7 +71,8 @@ def page(tables: list[dict], pictures: dict[str, dict[str, list[tuple[str, bytes
 
 def _benchmark(table: dict, pictures) -> list[str]:
     keys = used(table)
-    top = {key: best(table, key) for key in keys}
+    tasks = {row["task"] for row in table["rows"]}
+    top = {(task, key): best(table, key, task) for task in tasks for key in keys}
     head = "".join(_head(table["metrics"][key]) for key in keys)
     out = [
         f'<h2 id="{escape(table["benchmark"])}">{escape(table["title"])}</h2>',
@@ -82,7 +83,7 @@ def _benchmark(table: dict, pictures) -> list[str]:
         f"<thead><tr><th>method</th><th>driven by</th>{head}</tr></thead><tbody>",
     ]
     for row in table["rows"]:
-        cells = "".join(_cell(row, key, top[key]) for key in keys)
+        cells = "".join(_cell(row, key, top[row["task"], key]) for key in keys)
         kind = "" if row["kind"] in ("method", "baseline") else f" <small>{escape(row['kind'])}</small>"
         out.append(
             f'<tr class="{escape(row["kind"])}"><td>{escape(row["method"])}{kind}</td>'

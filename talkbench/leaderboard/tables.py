@@ -220,11 +220,11 @@ def _uncoded(text: str | None) -> str | None:
 def warnings(table: dict) -> list[str]:
     """What is wrong with the benchmark or a method: oracle beaten, static not beaten, frames not scored."""
     found = []
-    by_name = {(row["kind"], row["method"]): row["metrics"] for row in table["rows"]}
-    oracle, static = by_name.get(("baseline", "oracle"), {}), by_name.get(("baseline", "static"), {})
+    by_name = {row_key(row): row["metrics"] for row in table["rows"]}
     for row in table["rows"]:
         if row["kind"] not in ("method", "external"):
             continue
+        oracle, static = (by_name.get(("baseline", name, row["task"]), {}) for name in ("oracle", "static"))
         beaten, failing = [], []
         for key, cell in row["metrics"].items():
             if METRICS[key].judge == "sync" or key.startswith("cpbd"):
@@ -268,12 +268,12 @@ def heading(about: dict) -> str:
     return f"{about['name']}{unit} {ARROWS[about['better']]}"
 
 
-def best(table: dict, key: str) -> float | None:
-    """The best value of a metric among methods (external ones too)."""
+def best(table: dict, key: str, task: str) -> float | None:
+    """The best value of a metric among methods (external ones too) in a task."""
     values = [
         row["metrics"][key]["value"]
         for row in table["rows"]
-        if row["kind"] in ("method", "external") and key in row["metrics"]
+        if row["kind"] in ("method", "external") and row["task"] == task and key in row["metrics"]
     ]
     pick = max if table["metrics"][key]["better"] == "higher" else min
     return pick(values) if values else None
@@ -296,7 +296,8 @@ def used(table: dict) -> list[str]:
 def markdown(table: dict) -> str:
     """The table for people, as NAME.md holds it."""
     keys = used(table)
-    top = {key: best(table, key) for key in keys}
+    tasks = {row["task"] for row in table["rows"]}
+    top = {(task, key): best(table, key, task) for task in tasks for key in keys}
     lines = [
         f"# {table['title']}",
         "",
@@ -309,7 +310,7 @@ def markdown(table: dict) -> str:
         "|---|---|" + "---|" * len(keys),
     ]
     for row in table["rows"]:
-        cells = [_cell(row, key, top[key]) for key in keys]
+        cells = [_cell(row, key, top[row["task"], key]) for key in keys]
         lines.append(f"| {_name(row)} | {', '.join(row['driven_by']) or '-'} | " + " | ".join(cells) + " |")
     lines += ["", "## What the numbers are", "", "| metric | definition | judge |", "|---|---|---|"]
     for key in keys:

@@ -35,10 +35,18 @@ class Difference:
     p: float
 
 
-def paired(a: np.ndarray, b: np.ndarray, draws: np.ndarray) -> Difference:
-    """Difference of two methods scored on the same clips, on the same resamples."""
+def paired(a: np.ndarray, b: np.ndarray, draws) -> Difference:
+    """Difference of two methods scored on the same clips, on the same resamples.
+
+    Args:
+        a, b: (n,) scores of the clips.
+        draws: of `resamples`, or of `cluster_draws` where speakers repeat.
+    """
     difference = np.asarray(b, np.float64) - np.asarray(a, np.float64)
-    means = difference[draws].mean(1)
+    if isinstance(draws, np.ndarray):
+        means = difference[draws].mean(1)
+    else:
+        means = np.array([difference[draw].mean() for draw in draws])
     p = min(1.0, 2 * min(float((means <= 0).mean()), float((means >= 0).mean())))
     return Difference(float(difference.mean()), *interval(means), p)
 

@@ -238,6 +238,17 @@ _ALL = (
         "Deng et al., ArcFace, CVPR 2019",
     ),
     Metric(
+        "csim_source",
+        "CSIM (source)",
+        "",
+        "higher",
+        "frame",
+        ("identity",),
+        "identity",
+        "1 mean cosine with the source picture",
+        "Deng et al., ArcFace, CVPR 2019",
+    ),
+    Metric(
         "aed",
         "AED",
         "",

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from talkbench.evaluation import sanity
+from talkbench.evaluation.measure import mean_face
+
+KEYS = ["l1", "psnr", "tde", "lmd", "akd", "d_ll", "d_v", "lip_gap_r"]
+
+
+@pytest.fixture(scope="module")
+def clip():
+    rng = np.random.default_rng(0)
+    time = np.arange(sanity.LONGEST_SHIFT + 24)
+    speech = np.cumsum(rng.standard_normal(len(time)))  # drifts: what is later differs more
+    pictures = cv_smooth(rng.integers(0, 255, (64, 64, 3))) + 4 * speech[:, None, None, None]
+    points = np.repeat(mean_face()[None, :, :2] * 60 + 128, len(time), 0)
+    points[:, 48:, 1] += speech[:, None] * np.linspace(0, 1, 20)
+    return np.clip(pictures, 0, 255).astype(np.uint8), points
+
+
+def cv_smooth(picture):
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(picture.astype(float), (1, 1, 0))
+
+
+def test_untouched_is_perfect_and_worse_is_worse(clip):
+    untouched, found = sanity.table([clip], KEYS)
+    assert sanity.imperfect(untouched) == {} and set(untouched) == set(KEYS)
+    for key, ways in (("psnr", ("jpeg", "noise")), ("l1", ("jpeg", "noise")), ("akd", ("jitter",))):
+        for way in ways:
+            assert sanity.verdict(key, found[key][way]) == "yes", (key, way, found[key][way])
+    blurred = found["psnr"]["blur"]  # at 64 px the weakest blur leaves every pixel as it is
+    assert blurred[0] == 100 and blurred[2] > blurred[3] > blurred[4]
+    assert sanity.verdict("lmd", found["lmd"]["jitter"]) == "yes" and "blur" not in found["lmd"]
+    assert "jitter" not in found["psnr"] and len(found["tde"]["frame drop"]) == 5
+    page = sanity.markdown(untouched, found)
+    assert page.count("\n") == 1 + len(KEYS) and "| `psnr` | 100 | not at step 1, 2 | yes |" in page
+
+
+def test_a_metric_that_gets_better_is_caught():
+    assert sanity.verdict("psnr", [100, 40, 41, 30, 30]) == "not at step 2, 4"
+    assert sanity.verdict("l1", [0, 1, 2, 3, 4]) == "yes" and sanity.verdict("mkr", [0, 0, 0]) == "unmoved"
+    assert sanity.imperfect({"psnr_luma": 99.0, "ssim": 1.0, "cpbd": 0.3, "l1": 0.1}) == {
+        "psnr_luma": 99.0,
+        "l1": 0.1,
+    }
+
+
+def test_time_is_spoiled_as_said():
+    assert sanity.spoil_time(6, "frame drop", 3).tolist() == [0, 0, 0, 3, 3, 3]
+    assert sanity.spoil_time(3, "time shift", 2).tolist() == [-2, -1, 0]
