@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV ?= uv
 GOLDEN ?= ../shared/golden
 # Golden files that `talkbench verify` can compute.
-GOLDEN_FILES = facevid2vid metrics evalnets
+GOLDEN_FILES = facevid2vid hdtf hdtf_animation metrics evalnets
 
 BIN := .venv/bin
 MADE := .venv/made
