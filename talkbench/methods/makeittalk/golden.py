@@ -5,6 +5,7 @@ manifest, so files of other seeds, batches and sizes pass through the same code.
 cases need are arrays of the files themselves.
 """
 
+import importlib
 import json
 import re
 from collections.abc import Callable
@@ -118,11 +119,10 @@ def resemblyzer_volume(case: Case, weights: Weights) -> Arrays:
 
 def resemblyzer_trim(case: Case, weights: Weights) -> Arrays:
     try:
-        import webrtcvad
+        detector = importlib.import_module("webrtcvad").Vad(mode=3)
     except ImportError:
         reason = Skipped("needs the voice activity detector of the package webrtcvad, which is not installed")
         return dict.fromkeys(case.outputs, reason)
-    detector = webrtcvad.Vad(mode=3)
 
     def is_speech(windows):
         return [detector.is_speech(window.tobytes(), voices.RATE) for window in windows]

@@ -4,6 +4,8 @@ The published code uses RAPT (Talkin 1995) of the SPTK tools. It is not among th
 (Mauch & Dixon 2014) is the default, a deviation: voicing decisions differ at the edges of voiced stretches.
 """
 
+import importlib
+
 import numpy as np
 
 from talkbench.methods.makeittalk.audio import HOP, RATE, UNVOICED
@@ -30,7 +32,7 @@ def rapt(samples: np.ndarray, lowest: float, highest: float) -> np.ndarray:
         TrackerMissingError: it is not installed.
     """
     try:
-        from pysptk import sptk
+        sptk = importlib.import_module("pysptk.sptk")
     except ImportError:
         raise TrackerMissingError(
             "the pitch tracker RAPT needs the package pysptk, which is not installed: install it or use pyin"
