@@ -73,6 +73,7 @@ def _maps(reference: np.ndarray, moved: np.ndarray, triangles: np.ndarray) -> np
     area = np.where(flat, 1.0, area)
     second = np.stack([v[..., 1], -v[..., 0]], -1) / area[..., None]
     third = np.stack([-u[..., 1], u[..., 0]], -1) / area[..., None]
+    second = np.where(flat[..., None], (1.0, 0.0), second)  # a triangle without area: left of its far corner
     start = np.where(flat[..., None], 1e9, a)
     ra, rb, rc = (np.broadcast_to(reference[triangles[:, i]], a.shape) for i in range(3))
     return np.concatenate([second, third, start, rb - ra, rc - ra, ra], -1).astype(np.float32)

@@ -6,7 +6,8 @@ Colours are in the picture's own channel order, which for the published weights 
 import cv2
 import numpy as np
 
-_WHITE, _THICKNESS = 255, 2
+THICKNESS = 2
+_WHITE = 255
 _JAW, _BROW, _NOSE = (255, 144, 25), (50, 205, 50), (208, 224, 63)
 _EYE, _LIP = (71, 99, 255), (238, 130, 238)
 
@@ -45,10 +46,13 @@ LINES = {
 }
 
 
-def draw(points: np.ndarray, size: int = 256) -> np.ndarray:
+def draw(points: np.ndarray, size: int = 256, thickness: int | None = None) -> np.ndarray:
     """One face (68, 74 or 98 points, 2 or more numbers each), pixels of `size` -> uint8 (size, size, 3).
 
     Coordinates are cut to whole pixels. Of 98 points the pupils, of 74 the last two, are not drawn.
+
+    Args:
+        thickness: of the lines, pixels; None is the published 2 of 256, in proportion to the size.
 
     Raises:
         ValueError: another number of points.
@@ -57,7 +61,7 @@ def draw(points: np.ndarray, size: int = 256) -> np.ndarray:
         raise ValueError(f"{len(points)} landmarks: drawings are defined for {', '.join(map(str, LINES))}")
     canvas = np.full((size, size, 3), _WHITE, np.uint8)
     corners = np.asarray(points)[:, :2].astype(int).tolist()
-    thickness = max(1, round(_THICKNESS * size / 256))
+    thickness = thickness or max(1, round(THICKNESS * size / 256))
     for first, last, closed, colour in LINES[len(points)]:
         pairs = list(zip(range(first, last), range(first + 1, last + 1)))
         for a, b in [*pairs, (last, first)] if closed else pairs:

@@ -316,7 +316,7 @@ def to_image_space(case: Case, weights: Weights) -> Arrays:
 
 def raster(case: Case, weights: Weights) -> Arrays:
     (points,) = case.inputs().values()
-    return {"image": drawing.draw(points, case.outputs["image"].shape[0])}
+    return {"image": drawing.draw(points, case.outputs["image"].shape[0], drawing.THICKNESS)}
 
 
 def puppet_norm(case: Case, weights: Weights) -> Arrays:
@@ -402,18 +402,20 @@ def i2i_losses(case: Case, weights: Weights) -> Arrays:
     inputs = case.inputs()
     predicted, target = _last(inputs["pred"]), _last(inputs["target"])
     network = VGG("vgg19")
-    variables = convert_vgg(weights.pop("vgg19"), network)
+    (name,) = weights
+    variables = convert_vgg(weights.pop(name), network)
 
-    @jax.jit
-    def everything(variables, predicted, target):
-        def total(predicted):
-            terms = translation.losses(predicted, target, partial(network.apply, variables), style=True)
-            return terms["l1"] + terms["perceptual"] + terms["style"], terms
+    def total(predicted, variables, target):
+        terms = translation.losses(predicted, target, partial(network.apply, variables), style=True)
+        return terms["l1"] + terms["perceptual"] + terms["style"], terms
 
-        gradient, terms = jax.grad(total, has_aux=True)(predicted)
-        return gradient, terms, network.apply(variables, predicted)
-
-    gradient, terms, features = everything(variables, predicted, target)
+    terms = jax.jit(total)(predicted, variables, target)[1]
+    features = jax.jit(network.apply)(variables, predicted)
+    # The gradient jumps where two values of a pooling window, or a value and 0, are within rounding of each other:
+    # double precision leaves only the reference's own choices there.
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda x: np.asarray(x, np.float64), (predicted, variables, target))
+        gradient = np.asarray(jax.jit(jax.grad(total, has_aux=True))(*wide)[0])
     named = {f"feature_{i}": _first(value) for i, value in enumerate(features.values())}
     return {**terms, **named, "grad": _first(gradient)}
 
