@@ -109,15 +109,21 @@ def test_published_windows_leave_the_last_start_out():
     assert networks.published_windows(rows[:5])[..., 0].tolist() == [[0, 1, 2, 3]]
 
 
-def test_codes_take_both_ends_of_a_block():
+def test_shapes_of_codes_and_what_autovc_refuses():
     network = AutoVC(neck=2, freq=4, width=16, mels=16)
-    mel, voice = jnp.ones((1, 8, 16)), jnp.ones((1, 3))
-    variables = network.init(jax.random.key(0), mel, voice, voice, jnp.zeros((1, 8, 257)))
-    assert network.apply(variables, mel, voice, method=AutoVC.encode).shape == (1, 8)
+    mel, voice = (1, 8, 16), (1, 3)
+    variables = abstract_variables(network.init, mel, voice, voice, (1, 8, 257))
+
+    def shape(mel, method):
+        arrays = [jax.ShapeDtypeStruct(size, jnp.float32) for size in (mel, voice, voice)]
+        inputs = arrays[:2] if method == "encode" else arrays
+        return jax.eval_shape(lambda v, *x: network.apply(v, *x, method=method), variables, *inputs)
+
+    assert shape(mel, "encode").shape == (1, 2 * 4)
     with pytest.raises(ValueError, match="multiple of 4"):
-        network.apply(variables, mel[:, :6], voice, method=AutoVC.encode)
+        shape((1, 6, 16), "encode")
     with pytest.raises(ValueError, match="takes a pitch"):
-        network.apply(variables, mel, voice, voice)
+        shape(mel, "__call__")
 
 
 def test_long_recordings_are_converted_in_padded_pieces():
