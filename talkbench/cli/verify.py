@@ -89,15 +89,20 @@ def run(args: argparse.Namespace) -> int:
         for row in failed:
             reason = row.message or f"error {row.error:.2e} above {row.tolerance:.0e}"
             print(f"FAILED {row.case} {row.output}: {reason}")
-        total = sum(map(len, rows.values()))
+        skipped = [row for made in rows.values() for row in made if row.skipped]
+        for row in skipped:
+            print(f"SKIPPED {row.case} {row.output}: {row.message}")
+        total = sum(map(len, rows.values())) - len(skipped)
         cases = sum(len({row.case for row in made}) for made in rows.values())
-        print(f"{total - len(failed)} of {total} outputs within tolerance, {cases} cases")
+        aside = f"; {len(skipped)} skipped" if skipped else ""
+        print(f"{total - len(failed)} of {total} outputs within tolerance, {cases} cases{aside}")
     return 1 if failed else 0
 
 
 def _print_case(case: str, rows: "list[Row]") -> None:
-    worst = max(rows, key=lambda row: row.error / row.tolerance)
+    worst = max(rows, key=lambda row: row.error / max(row.tolerance, 1e-300))
     mark = "ok" if all(row.ok for row in rows) else "FAILED"
+    mark = "skipped" if all(row.skipped for row in rows) else mark
     figures = f"{worst.error:9.1e} {worst.tolerance:9.0e} {worst.seconds:6.1f}s"
     print(f"  {case:<34} {worst.output:<46} {figures} {mark}", flush=True)
 

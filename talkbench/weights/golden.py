@@ -276,8 +276,12 @@ class Weights(Mapping):
         return made
 
 
+class Skipped(str):
+    """Given in place of an array: why an output the file calls optional cannot be computed here."""
+
+
 class Row(NamedTuple):
-    """What became of one output. `message` is empty unless it could not be computed."""
+    """What became of one output. `message` is empty unless it could not be computed; skipped ones count as ok."""
 
     case: str
     output: str
@@ -286,6 +290,11 @@ class Row(NamedTuple):
     ok: bool
     seconds: float = 0.0
     message: str = ""
+
+    @property
+    def skipped(self) -> bool:
+        """Not computed, for a reason that is nobody's fault."""
+        return self.ok and bool(self.message)
 
 
 CaseFunction = Callable[[Case, Weights], Mapping[str, Any]]
@@ -324,7 +333,7 @@ def verify(
             try:
                 with jax.default_matmul_precision("highest"):
                     made = functions[name](case, Weights(golden, case.networks))
-                    made = {key: np.asarray(made[key]) for key in case.outputs if key in made}
+                    made = {key: _array(made[key]) for key in case.outputs if key in made}
             except (ValueError, KeyError, TypeError, NotImplementedError, RuntimeError) as error:
                 message = f"{type(error).__name__}: {error}".splitlines()[0]
         seconds = time.perf_counter() - start
@@ -339,8 +348,14 @@ def verify(
     return rows
 
 
+def _array(value: Any) -> np.ndarray | Skipped:
+    return value if isinstance(value, Skipped) else np.asarray(value)
+
+
 def _row(case: str, key: str, output: Output, made: Mapping, seconds: float, message: str) -> Row:
     error = float("inf")
+    if isinstance(made.get(key), Skipped):
+        return Row(case, key, 0.0, output.tolerance, True, seconds, str(made[key]))
     if key in made:
         try:
             error = output.compare(made[key])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from talkbench.weights import formula
-from talkbench.weights.golden import GoldenError, Output, read, verify
+from talkbench.weights.golden import GoldenError, Output, Skipped, read, verify
 
 
 def write(path, networks=None, cases=None, arrays=None, **manifest):
@@ -158,6 +158,15 @@ def test_verify_reports_every_output(tmp_path):
     assert [row.case for row in verify(golden, functions, ["bad"])] == ["bad"]
     with pytest.raises(GoldenError, match="no case nothing"):
         verify(golden, functions, ["nothing"])
+
+
+def test_outputs_that_cannot_be_computed_here_are_skipped(tmp_path):
+    cases = {"only": case({}, {"y": row([2]), "z": row([2])})}
+    arrays = {"only/y": np.float32([1, 2]), "only/z": np.float32([1, 2])}
+    golden = read(write(tmp_path / "g.npz", cases=cases, arrays=arrays))
+    y, z = verify(golden, {"only": lambda case, weights: {"y": Skipped("no tracker"), "z": [1, 3]}})
+    assert y.skipped and y.ok and y.message == "no tracker"
+    assert not z.skipped and not z.ok
 
 
 def test_weights_are_made_when_asked_for(tmp_path):

@@ -1,0 +1,64 @@
+"""Losses against values that a reader can work out."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from talkbench.methods.makeittalk import losses, translation
+
+
+def test_neighbours():
+    assert (losses.BEFORE[[0, 16, 30, 31, 36, 60]] == [1, 15, 29, 30, 41, 67]).all()
+    assert (losses.AFTER[[0, 16, 30, 31, 36, 67]] == [1, 15, 31, 32, 37, 60]).all()
+
+
+def test_laplacian_of_a_moved_point():
+    landmarks = jnp.zeros((68, 3)).at[1, 0].set(1.0)
+    made = losses.laplacian(landmarks)[:, 0]
+    assert made[1] == 1 and made[2] == -0.5
+    assert made[0] == -1  # at the end of a part, both neighbours are the same point
+    assert float(jnp.abs(made).sum()) == 2.5
+
+
+def flat(**moved):
+    """A face of zeros but for y of some points."""
+    face = np.zeros((68, 3), np.float32)
+    for name, value in moved.items():
+        face[int(name[1:]), 1] = value
+    return face.reshape(1, 204)
+
+
+def test_content_loss():
+    target = np.concatenate([flat(p66=0.1), flat()])
+    displacement = np.concatenate([flat(p0=0.3, p48=0.5), flat()])
+    terms = losses.content(displacement, flat(), target)
+    # frame 0: jaw .3, mouth corner .5 and lower lip .1 times 1 / (4 x .1 + .1)
+    assert terms["position"] == pytest.approx((0.3 + 2 * 0.6) / 408)
+    assert losses.content(displacement, flat(), target, False)["position"] == pytest.approx(0.9 / 408)
+    assert terms["motion"] == pytest.approx(0.9 / 204)
+    # each moved point gives itself and half to either side; point 0 ends its part, so its neighbour 1 gets half
+    assert terms["laplacian"] == pytest.approx((0.3 * 1.5 + 0.5 * 2 + 0.1 * 2) / 408, rel=1e-5)
+
+
+def test_the_papers_terms():
+    terms = losses.squared(flat(p0=2.0), flat())
+    assert terms["position"] == 4 and terms["laplacian"] == 5
+    assert losses.realism(jnp.array([1.0, 3.0])) == 4
+    assert losses.discrimination(jnp.array([1.0, 3.0]), jnp.array([2.0])) == {"real": 4, "fake": 4}
+
+
+def test_voice_conversion():
+    one = jnp.ones((1, 2, 2))
+    terms = losses.voice_conversion(2 * one, 3 * one, one, jnp.zeros((1, 4)), jnp.full((1, 4), -0.5))
+    assert {name: float(value) for name, value in terms.items()} == {"coarse": 1, "fine": 4, "codes": 0.5}
+
+
+def test_translation_terms():
+    a, b = jnp.zeros((1, 1, 2, 3)), jnp.ones((1, 1, 2, 3))
+    terms = translation.losses(a, b, lambda x: {"first": x[..., :1], "second": 2 * x}, style=True)
+    assert terms["l1"] == 1 and terms["perceptual_0"] == 1 and terms["perceptual_1"] == 2
+    assert terms["perceptual"] == 3
+    # Gram matrices of ones: one channel, 2 / 2; three channels of twos, 8 / 6
+    assert terms["style"] == pytest.approx(3e7 * (1 + (8 / 6) ** 2))
+    assert "style" not in translation.losses(a, b, lambda x: {"first": x})
+    np.testing.assert_allclose(translation.shown(jnp.array([-1.0, 1.0])), [0, np.tanh(1)], rtol=1e-6)
