@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -101,6 +101,11 @@ def prepare(
     """
     out = Path(out)
     _check(listing)
+    settings = replace(
+        settings,
+        allow_silent=settings.allow_silent or listing.silent,
+        min_frames=min(settings.min_frames, listing.min_frames or settings.min_frames),
+    )
     units = listing.units
     if shard is not None:
         units = units[shard[0] :: shard[1]]
@@ -118,10 +123,11 @@ def prepare(
     if shard is not None:
         return summary
     ordered = [rows[unit.name] for unit in listing.units]
-    _write_lists(out, listing, ordered)
+    protocols = listing.protocols([clip for row in ordered for clip in row["clips"]])
+    _write_lists(out, listing, ordered, protocols)
     place = Workplace(out / "work")
     if summary.clips:
-        extra = {"prepare": _about(listing, settings, dataset, summary, ordered)}
+        extra = {"prepare": _about(listing, settings, dataset, summary, ordered, protocols)}
         records = out / RECORDS
         write_store(
             records, _clips(place, ordered), size=settings.size, codec=settings.codec, quality=settings.quality,
@@ -160,7 +166,7 @@ def _clips(place: Workplace, rows: list[dict]) -> Iterator[tuple[Clip, dict]]:
         yield clip, {**meta, "sha256": sha256}
 
 
-def _write_lists(out: Path, listing: Listing, rows: list[dict]) -> None:
+def _write_lists(out: Path, listing: Listing, rows: list[dict], protocols: dict[str, list[str]]) -> None:
     quarantined = [
         {k: row[k] for k in ("path", "sha256", "reason", "detail", "stage", "tries", "version")}
         for row in rows
@@ -180,13 +186,15 @@ def _write_lists(out: Path, listing: Listing, rows: list[dict]) -> None:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         atomic.write_bytes(out / f"{name}.jsonl", text.encode())
     atomic.write_bytes(out / "missing.txt", "".join(f"{name}\n" for name in listing.missing).encode())
-    if listing.protocols:
+    if protocols:
         (out / "protocols").mkdir(exist_ok=True)
-        for name, ids in listing.protocols.items():
+        for name, ids in protocols.items():
             atomic.write_bytes(out / "protocols" / f"{name}.txt", "".join(f"{i}\n" for i in ids).encode())
 
 
-def _about(listing: Listing, settings: Settings, dataset: str, summary: Summary, rows: list[dict]) -> dict:
+def _about(
+    listing: Listing, settings: Settings, dataset: str, summary: Summary, rows: list[dict], protocols: dict
+) -> dict:
     return {
         "dataset": dataset,
         "talkbench": __version__,
@@ -201,7 +209,7 @@ def _about(listing: Listing, settings: Settings, dataset: str, summary: Summary,
         "dropped": dict(sorted(summary.dropped.items())),
         "missing": len(listing.missing),
         "notes": listing.notes,
-        "protocols": {name: lines_sha256(ids) for name, ids in sorted(listing.protocols.items())},
+        "protocols": {name: lines_sha256(ids) for name, ids in sorted(protocols.items())},
         "sources_sha256": lines_sha256([f"{row['path']} {row['sha256']}" for row in rows]),
         "hours": round(summary.frames / FPS / 3600, 4),
     }

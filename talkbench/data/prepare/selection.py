@@ -60,31 +60,32 @@ def _take(take: Take, seen: Survey, settings: Settings) -> tuple[list[Segment], 
 
 def _range(take: Take, seen: Survey) -> tuple[int, int]:
     """Frames of the take: those whose time lies in its seconds."""
-    if take.seconds is None:
+    if take.source_frames is not None:
+        rate = seen.info.fps or FPS
+        begin, stop = take.source_frames[0] / rate, (take.source_frames[1] + 1) / rate
+    elif take.seconds is not None:
+        begin, stop = take.seconds
+    else:
         return 0, seen.frames
-    # list times are rounded to a thousandth of a second or to whole frames
-    first, end = (round(second * FPS) for second in take.seconds)
-    if first >= seen.frames:
-        raise Dropped(
-            "truncated", f"begins at {take.seconds[0]:.2f} s, the file ends at {seen.frames / FPS:.2f} s"
-        )
+    first, end = round(begin * FPS), round(stop * FPS)
+    # lists round to a second or a frame, so that the last one may lack a little
     if end > seen.frames + FPS:
-        raise Dropped("truncated", f"ends at {take.seconds[1]:.2f} s, the file at {seen.frames / FPS:.2f} s")
+        raise Dropped("truncated", f"the clip ends at {stop:.2f} s, the file at {seen.frames / FPS:.2f} s")
     return first, min(end, seen.frames)
 
 
 def _scaled(take: Take, width: int, height: int) -> tuple[int, int, int, int]:
     """The listed box in pixels of this version of the video."""
     listed = take.listed or (width, height)
-    scale = width / listed[0], height / listed[1]
+    down = height / listed[1]
+    scale = width / listed[0] if listed[0] else down, down
     box = tuple(int(round(edge * scale[side % 2])) for side, edge in enumerate(take.box))
     return inside(box, width, height)
 
 
 def _fixed(take: Take, seen: Survey, settings: Settings, first: int, end: int, box) -> Segment:
     width, height = seen.info.width, seen.info.height
-    listed = box is not None
-    if not listed:
+    if box is None:
         top, left, side = centre_square(height, width)
         box = left, top, left + side, top + side
     within = [_centred_in(seen.found[n], box) for n in sorted(seen.found) if first <= n < end]
@@ -92,12 +93,12 @@ def _fixed(take: Take, seen: Survey, settings: Settings, first: int, end: int, b
     sides = [_side(boxes[0]) for boxes in within if len(boxes)]
     mean = sum(sides) / len(sides)
     _check_size(mean, settings)
-    if listed:
+    if take.crop == "box":
         share = mean / max(box[2] - box[0], box[3] - box[1])
         low, high = settings.face_share
         if not low <= share <= high:
             raise Dropped("wrong_box", f"the face takes {100 * share:.0f} % of the listed box's side")
-    return Segment(take.clip_id, first, end, box, take.tag or "whole", mean)
+    return Segment(take.clip_id, first, end, box, take.tag or take.crop, mean)
 
 
 def _detected(take: Take, seen: Survey, settings: Settings, first: int, end: int):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -22,9 +23,12 @@ class Take:
         clip_id: name of the clip; several clips of one take get "#000", "#001", ... behind it.
         identity: the speaker's name. video: name of the recording. split: "train", "val", "test" or "".
         seconds: begin and end from the first frame's time stamp; None: all of it.
+        source_frames: the same as first and last frame (inclusive) at the file's own rate.
         box: left, top, right, bottom of the given crop in pixels of `listed`; None: found by the face.
-        listed: width and height of the version of the video that `box` counts in; None: of the file itself.
-        crop: "detect" (see `Settings.crop`), "whole" (centre square) or "box".
+        listed: width and height of the version of the video that `box` counts in (width 0: of the same shape as the
+            file); None: of the file itself.
+        crop: "detect" (see `Settings.crop`), "whole" (centre square), "box" (the list's, held against the face found) or
+            "given" (the list's, as it is).
         tag: name of the kind of crop, kept with the clip.
     """
 
@@ -33,6 +37,7 @@ class Take:
     video: str
     split: str = ""
     seconds: tuple[float, float] | None = None
+    source_frames: tuple[int, int] | None = None
     box: tuple[float, float, float, float] | None = None
     listed: tuple[float, float] | None = None
     crop: str = "detect"
@@ -71,10 +76,19 @@ class Listing:
         units: sorted by name.
         missing: names that the data set's lists have and the folder has not.
         notes: what the reader did on its own (errata applied, rows left out), for the report.
-        protocols: lists of clip ids that benchmarks use, by name; only clips that are asked for, found or not.
+        protocols: gives the benchmarks' lists, {name: lines of clip ids}, for the clips that were kept, each a dict with
+            clip_id, identity, split and frames.
+        silent: whether the data set comes without sound. min_frames: length that its clips have, if they are short.
     """
 
     units: list[Unit]
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    protocols: dict[str, list[str]] = field(default_factory=dict)
+    protocols: Callable[[list[dict]], dict[str, list[str]]] = lambda clips: {}
+    silent: bool = False
+    min_frames: int | None = None
+
+
+def split_by_name(name: str, percent: int = 5) -> str:
+    """ "val" for about `percent` of all names, else "train": the same on every machine, whatever else there is."""
+    return "val" if int(hashlib.sha1(name.lower().encode()).hexdigest()[:8], 16) % 100 < percent else "train"

@@ -11,6 +11,7 @@ from talkbench.data.clip import SAMPLES_PER_FRAME
 from talkbench.data.prepare.run import RECORDS, lines_sha256, records
 from talkbench.data.store import Store, StoreError, is_store
 
+_SPLITS = {"train", "val", "test"}  # others, such as "held", are for no one
 QUICK = 100  # with `quick` each n-th clip's pictures are decoded
 
 
@@ -117,6 +118,7 @@ def _splits(store: Store) -> list[str]:
         homes.setdefault(("speaker", store.identity(clip_id)), set()).add(split)
         homes.setdefault(("video", store.meta(clip_id)["video"]), set()).add(split)
     for (kind, name), splits in sorted(homes.items()):
+        splits &= _SPLITS
         if len(splits) > 1:
             faults.append(f"{kind} {name} is in several splits: {', '.join(sorted(splits))}")
     return faults
@@ -128,6 +130,12 @@ def _protocols(out: Path, store: Store) -> list[str]:
         path = out / "protocols" / f"{name}.txt"
         if not path.exists():
             faults.append(f"{path}: is missing; prepare again")
-        elif lines_sha256(path.read_text().splitlines()) != expected:
+            continue
+        lines = path.read_text().splitlines()
+        if lines_sha256(lines) != expected:
             faults.append(f"{path}: differs from the manifest's hash")
+        asked = {clip_id for line in lines for clip_id in line.split("\t")}
+        faults += [
+            f"{path}: {clip_id} is not in the records" for clip_id in sorted(asked - set(store.clip_ids))
+        ]
     return faults
