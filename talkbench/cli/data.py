@@ -5,7 +5,10 @@ import os
 from pathlib import Path
 
 # what `--landmarks` names: back ends that worker processes make for themselves
-BACKENDS = {"fan": ("talkbench.evaluators.published:load", "fan-2d-subpixel")}
+BACKENDS = {
+    "mediapipe": ("talkbench.data.prepare.mesh:Mesh",),
+    "fan": ("talkbench.evaluators.published:load", "fan-2d-subpixel"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify = commands.add_parser("verify", help="prove that a prepared folder has lost nothing")
     verify.add_argument("out", type=Path, metavar="OUT", help="folder that `data prepare` wrote")
     verify.add_argument("--quick", action="store_true", help="decode the pictures of every 100th clip only")
+    report = commands.add_parser("report", help="write an HTML page: counts, histograms, pictures")
+    report.add_argument("out", type=Path, metavar="OUT", help="folder that `data prepare` wrote")
+    report.add_argument(
+        "--source", type=Path, metavar="DIR", help="its raw files, for pictures of what was refused"
+    )
     show = commands.add_parser("show", help="write contact sheets with landmarks, and mp4s with sound")
     show.add_argument(
         "--data", default="synthetic", metavar="SET", help="synthetic (default), folder=DIR or prepared=DIR"
@@ -48,8 +56,10 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         default="auto",
         choices=("auto", "files", "cascade", *BACKENDS),
         help="auto (default): NAME.landmarks.npz beside the video, else face boxes only; files: refuse videos without "
-        "one; cascade: face boxes only; fan: FAN, whose weights `talkbench weights` brings",
+        "one; cascade: face boxes only; mediapipe: its face mesh (--mediapipe-python); "
+        "fan: FAN, with the weights that `talkbench weights` brings",
     )
+    add("--mediapipe-python", metavar="FILE", help="interpreter of an environment with mediapipe==0.10.21")
     add(
         "--crop",
         default="auto",
@@ -69,7 +79,7 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"prepare": _prepare, "verify": _verify, "show": _show}[args.action](args)
+    return {"prepare": _prepare, "verify": _verify, "report": _report, "show": _show}[args.action](args)
 
 
 def _prepare(args: argparse.Namespace) -> int:
@@ -80,9 +90,17 @@ def _prepare(args: argparse.Namespace) -> int:
 
     if args.workers < 1:
         raise SettingsError(f"--workers {args.workers}: give at least 1")
+    backend = BACKENDS.get(args.landmarks, ())
+    if args.landmarks == "mediapipe":
+        if not args.mediapipe_python:
+            raise SettingsError(
+                "--landmarks mediapipe: give --mediapipe-python, the interpreter of an environment of its own with "
+                "mediapipe==0.10.21 (it cannot share this one)"
+            )
+        backend += (args.mediapipe_python,)
     settings = Settings(
         size=args.size, codec=args.codec, quality=args.quality, crop=args.crop, increase=args.increase,
-        landmarks=args.landmarks, backend=BACKENDS.get(args.landmarks, ()), min_frames=args.min_frames,
+        landmarks=args.landmarks, backend=backend, min_frames=args.min_frames,
         allow_silent=args.allow_silent,
     )  # fmt: skip
     listing = read(args.dataset, args.source)
@@ -144,6 +162,15 @@ def _verify(args: argparse.Namespace) -> int:
                 print(f"      {fault}")
     print(f"{faults} faults in {checks} checks" if faults else f"all {checks} checks passed")
     return 1 if faults else 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from talkbench.cli.progress import bar
+    from talkbench.data.prepare.report import write_report
+
+    with bar("clips") as tell:
+        print(f"report: {write_report(args.out, args.source, tell)}")
+    return 0
 
 
 def _show(args: argparse.Namespace) -> int:

@@ -107,6 +107,10 @@ def prepare(
         min_frames=min(settings.min_frames, listing.min_frames or settings.min_frames),
     )
     units = listing.units
+    if shard is None and not (out / "work").exists() and is_store(out / RECORDS):
+        done = _already(out, listing, settings)
+        if done is not None:
+            return done
     if shard is not None:
         units = units[shard[0] :: shard[1]]
     try:
@@ -139,6 +143,18 @@ def prepare(
     if not keep_work:
         shutil.rmtree(out / "work")
     return summary
+
+
+def _already(out: Path, listing: Listing, settings: Settings) -> Summary | None:
+    """What an earlier run with the same files and settings did, None if there was none."""
+    about = records(out).manifest.get("prepare", {})
+    if about.get("units_sha256") != lines_sha256([unit.key(settings) for unit in listing.units]):
+        return None
+    manifest = records(out).manifest
+    return Summary(
+        about["sources"], about["accepted"], Counter(about["quarantined"]), Counter(about["dropped"]),
+        manifest["clips"], manifest["frames"], about["missing"], packed=True,
+    )  # fmt: skip
 
 
 def _check(listing: Listing) -> None:
@@ -210,6 +226,7 @@ def _about(
         "missing": len(listing.missing),
         "notes": listing.notes,
         "protocols": {name: lines_sha256(ids) for name, ids in sorted(protocols.items())},
+        "units_sha256": lines_sha256([row["key"] for row in rows]),
         "sources_sha256": lines_sha256([f"{row['path']} {row['sha256']}" for row in rows]),
         "hours": round(summary.frames / FPS / 3600, 4),
     }

@@ -72,6 +72,8 @@ def survey(unit: Unit, settings: Settings, backend=None) -> Survey:
     block: list[np.ndarray] = []
     before = small_before = None
     grey = 0
+    if hasattr(backend, "begin"):  # one that follows faces from frame to frame
+        backend.begin()
     with VideoReader(unit.path) as reader:
         for number, frame in enumerate(reader):
             small = cv2.resize(frame, _SMALL, interpolation=cv2.INTER_AREA)

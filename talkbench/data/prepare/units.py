@@ -62,10 +62,17 @@ class Unit:
 
     def key(self, settings: Settings) -> str:
         """Hash of everything the result depends on: the files' contents, what is taken, how, and with which version."""
-        files = [content_hash(path) if path else "none" for path in (self.path, self.audio, self.landmarks)]
+        files = [_hash(path) for path in (self.path, self.audio, self.landmarks)]
         takes = [asdict(take) for take in self.takes]
         parts = [self.name, files, takes, settings.as_dict(), __version__]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _hash(path: Path | None) -> str:
+    try:
+        return content_hash(path) if path else "none"
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 @dataclass

@@ -10,6 +10,7 @@ from talkbench import __version__
 from talkbench.data.clip import SAMPLES_PER_FRAME
 from talkbench.data.media import MediaError, VideoReader
 from talkbench.data.prepare import checks, faces
+from talkbench.data.prepare.mesh import MeshError
 from talkbench.data.prepare.segments import Dropped, Segment
 from talkbench.data.prepare.selection import select
 from talkbench.data.prepare.settings import Settings
@@ -49,9 +50,9 @@ def work(
     row = {"key": key, "path": unit.name, "sha256": sha256_of(unit.path), "version": __version__}
     if begun >= STARTS:
         return refuse(place, row, "crashed_worker", f"begun {begun} times and never ended", "survey", begun)
+    backend = open_backend() if open_backend else None
     started, surveyed, stage = time.perf_counter(), None, "survey"
     try:
-        backend = open_backend() if open_backend else None
         seen = survey(unit, settings, backend)
         surveyed = time.perf_counter()
         segments, refused = select(unit, seen, settings)
@@ -62,6 +63,11 @@ def work(
     except (MediaError, Dropped) as error:
         detail = error.text if isinstance(error, MediaError) else error.detail
         return refuse(place, row, error.reason, detail, stage, begun + 1)
+    except (OSError, MemoryError, MeshError):
+        raise  # a full disk is no fault of the file
+    except Exception as error:  # what nobody thought of costs one file, and its name is kept
+        text = f"{type(error).__name__}: {error}"
+        return refuse(place, row, "crashed_worker", text, stage, begun + 1)
     row |= {
         "verdict": "accepted", "reason": None, "detail": None, "stage": None, "tries": begun + 1,
         "clips": [_short(clip) for clip in clips],

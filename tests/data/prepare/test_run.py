@@ -15,6 +15,7 @@ from prepare_videos import face_points, write_face
 
 from talkbench.data.media import read_video
 from talkbench.data.prepare import pool
+from talkbench.data.prepare.report import write_report
 from talkbench.data.prepare.run import prepare, records
 from talkbench.data.prepare.settings import Settings
 from talkbench.data.prepare.trees import read
@@ -97,6 +98,8 @@ def test_shards_and_more_workers_give_the_same_bytes(prepared, raw, tmp_path):
     summary = prepare(listing, SETTINGS, tmp_path / "out", "folder", workers=2)
     assert summary.packed and summary.surveyed == 0  # nothing was left to do but the packing
     assert everything(tmp_path / "out") == everything(prepared)
+    again = prepare(listing, SETTINGS, tmp_path / "out", "folder", workers=1, progress=pytest.fail)
+    assert (again.sources, again.accepted, again.clips) == (6, 3, 4)  # all is there: no file is read
 
 
 def test_killed_and_begun_again_gives_the_same_bytes(prepared, raw, tmp_path):
@@ -104,7 +107,8 @@ def test_killed_and_begun_again_gives_the_same_bytes(prepared, raw, tmp_path):
         import os, signal, sys
         from pathlib import Path
         from talkbench.data.prepare import workplace
-        from talkbench.data.prepare.run import prepare
+        from talkbench.data.prepare.report import write_report
+from talkbench.data.prepare.run import prepare
         from talkbench.data.prepare.settings import Settings
         from talkbench.data.prepare.trees import read
         if __name__ == "__main__":
@@ -154,6 +158,19 @@ def test_two_files_that_would_be_one_clip(tmp_path):
         write_face(tmp_path / "raw" / name)
     with pytest.raises(TreeError, match="rename one"):
         prepare(read("folder", tmp_path / "raw"), SETTINGS, tmp_path / "out", "folder")
+
+
+def test_report_is_one_page_with_pictures(prepared, raw):
+    before = everything(prepared)
+    page = write_report(prepared, raw).read_text()
+    assert (
+        page.count("data:image/jpeg;base64,") == 4 + 2
+    )  # four clips, and the refused files that can be opened
+    for text in ("no_face", "f.mp4", "duration (s)", "clips of split (none)", "id00017#talk#00001"):
+        assert text in page
+    assert "yaw" not in page  # flat landmarks say nothing of pose
+    (prepared / "report.html").unlink()
+    assert everything(prepared) == before
 
 
 def test_training_reads_the_records(prepared, capsys):

@@ -63,8 +63,8 @@ def test_follow_fills_gaps_and_ends_tracks_that_are_lost():
     tracks = follow(found, 0, 200, gap=25)
     assert [(first, first + len(boxes)) for first, boxes in tracks] == [(0, 71), (125, 200)]
     np.testing.assert_array_equal(tracks[0][1], np.tile(left, (71, 1)))
-    moving = {n: (left + n)[None] for n in range(0, 20, 5)}
-    np.testing.assert_allclose(follow(moving, 0, 16, 25)[0][1][7], left + 7)
+    moving = {n: (left + n / 5)[None] for n in range(0, 20, 5)}
+    np.testing.assert_allclose(follow(moving, 0, 16, 25)[0][1][7], left + 1.4, rtol=1e-6)
 
 
 def test_of_two_faces_at_a_time_the_larger_stays():
