@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from prepare_videos import face_points, pictures, speech, write, write_face
+from prepare_videos import SIDE, face_points, pictures, speech, write, write_face
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,10 @@ def raw(tmp_path_factory):
     write_face(folder / "b.mp4", 2, 14)
     cut = np.concatenate([255 - pictures(10, 3) // 3, pictures(12, 4) // 3])
     write(folder / "c.mp4", cut, speech(22), face_points(22))
-    write(folder / "d.mp4", pictures(12, 5), speech(12))
+    plain = (
+        np.full((12, SIDE, SIDE, 3), 90, np.uint8) + np.arange(12, dtype=np.uint8)[:, None, None, None] * 3
+    )
+    write(folder / "d.mp4", plain, speech(12))
     write(folder / "e.mp4", pictures(12, 6), None, face_points(12))
     (folder / "f.mp4").write_text("no video\n")
     return folder
