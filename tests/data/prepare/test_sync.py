@@ -15,22 +15,23 @@ from talkbench.data.prepare.workplace import Workplace
 from talkbench.data.store import decode_frame
 
 RATE = 44_100
-SETTINGS = Settings(size=32, min_frames=8, max_frames=100_000)
+SETTINGS = Settings(size=32, min_frames=8, max_frames=100_000, cut_threshold=255)  # the stripes jump
 
 
 def times_of(rate, seconds: float) -> np.ndarray:
-    """Time stamps of frames: at a constant rate, or with gaps of one or two thirtieths."""
+    """Time stamps of frames: at a constant rate, or thirtieths of which some are left out, but none around an event."""
     if rate != "vfr":
         return np.arange(int(seconds * rate)) / float(rate)
-    gaps = np.random.default_rng(5).integers(1, 3, int(seconds * 30)) / 30
-    times = np.concatenate([[0], np.cumsum(gaps)])
-    return times[times < seconds]
+    times = np.arange(int(seconds * 30)) / 30
+    far = np.abs(times % 1 - 0.5) > 0.2
+    left_out = far & (np.arange(len(times)) % 2 == 1) & (np.random.default_rng(5).random(len(times)) < 0.7)
+    return times[~left_out]
 
 
 def write_events(path, times: np.ndarray, events: np.ndarray, seconds: float) -> None:
-    """A white patch for 120 ms around each event and a click of 1 ms at it, over drifting stripes and a hum."""
+    """A white patch for 140 ms around each event and a click of 1 ms at it, over drifting stripes and a hum."""
     base = Fraction(1, 90_000)
-    frames = pictures(50)
+    frames = pictures(50) // 2
     sound = 0.05 * np.sin(np.arange(int(seconds * RATE)) * 0.03)
     for event in events:
         sound[int(event * RATE) : int((event + 0.001) * RATE)] = 0.9
@@ -42,7 +43,7 @@ def write_events(path, times: np.ndarray, events: np.ndarray, seconds: float) ->
         track = container.add_stream("aac", rate=RATE, layout="mono")
         for number, time in enumerate(times):
             picture = frames[number % len(frames)].copy()
-            if np.abs(events - time).min() <= 0.06:
+            if np.abs(events - time).min() <= 0.07:
                 picture[:16, :16] = 255
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = round(time / base), base
@@ -78,10 +79,10 @@ def test_flash_and_click_stay_together(tmp_path, rate, seconds):
     late = []
     for event in events:
         near = np.flatnonzero(np.abs(np.arange(count) / 25 - event) < 0.3)
-        white = near[patch[near] > 225]
+        white = near[patch[near] > 200]
         samples = slice(int((event - 0.3) * 16_000), int((event + 0.3) * 16_000))
         click = (samples.start + int(np.abs(clip.audio[samples]).argmax())) / 16_000
-        assert abs(click - event) < 0.003 and len(white) in (3, 4, 5)
+        assert abs(click - event) < 0.003 and len(white) in (3, 4)
         late.append(white.mean() / 25 - click)
     assert np.abs(late).max() <= 0.0205  # half of the grid of 25 frames/s, and AAC's smear
     assert abs(late[-1] - late[0]) <= 0.041  # of one frame's grid: no drift
