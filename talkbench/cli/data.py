@@ -72,6 +72,12 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         help="of the union square on each side, as a share (default 0.1)",
     )
     add("--min-frames", type=int, default=64, help="shortest clip, at 25 frames/s (default 64)")
+    add(
+        "--least-faces",
+        type=float,
+        metavar="SHARE",
+        help="share of frames in which a face must be found (default 0.95; 0.5 where the frontal cascade looks)",
+    )
     add("--allow-silent", action="store_true", help="keep clips without sound, for methods that need none")
     add("--codec", default="jpeg", help="of the pictures: jpeg (default) or png (exact, for evaluation)")
     add("--quality", type=int, default=95, help="of JPEG (default 95)")
@@ -98,7 +104,13 @@ def _prepare(args: argparse.Namespace) -> int:
                 "mediapipe==0.10.21 (it cannot share this one)"
             )
         backend += (args.mediapipe_python,)
+    least = (
+        {}
+        if args.least_faces is None
+        else dict.fromkeys(("least_faces", "least_cascade_faces"), args.least_faces)
+    )
     settings = Settings(
+        **least,
         size=args.size, codec=args.codec, quality=args.quality, crop=args.crop, increase=args.increase,
         landmarks=args.landmarks, backend=backend, min_frames=args.min_frames,
         allow_silent=args.allow_silent,

@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", type=Path, metavar="FILE", help="weights of the one --method (default: shipped)"
     )
     parser.add_argument(
-        "--data", metavar="SET", help="other clips than the benchmark's own: folder=DIR; one --method"
+        "--data",
+        metavar="SET",
+        help="other clips than the benchmark's own: folder=DIR or NAME=DIR; one --method",
     )
     parser.add_argument(
         "--results", type=Path, metavar="DIR", help="result files (default: results/BENCHMARK)"

@@ -80,6 +80,8 @@ class Settings:
             raise SettingsError(f"--quality {self.quality}: give 1 to 100")
         if not 1 <= self.min_frames <= self.max_frames:
             raise SettingsError(f"--min-frames {self.min_frames}: give 1 to {self.max_frames}")
+        if not (0 < self.least_faces <= 1 and 0 < self.least_cascade_faces <= 1):
+            raise SettingsError("--least-faces: give a share above 0 and up to 1")
         if not 0 <= self.increase <= 2:
             raise SettingsError(f"--increase {self.increase}: give 0 to 2, a share of the face box")
 
