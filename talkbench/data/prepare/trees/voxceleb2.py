@@ -88,5 +88,7 @@ def protocols(clips: list[dict]) -> dict[str, list[str]]:
     chosen = [first[speaker] for speaker in sorted(first)]
     if not chosen:
         return {}
+    if len(chosen) == 1:
+        return {"vox2-test": chosen}
     cross = [f"{clip}\t{chosen[(i + len(chosen) // 2) % len(chosen)]}" for i, clip in enumerate(chosen)]
     return {"vox2-test": chosen, "vox2-test-cross": cross}
