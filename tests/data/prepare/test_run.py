@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dying import dies
 from prepare_videos import face_points, write_face
 
 from talkbench.data.media import read_video
@@ -21,7 +22,6 @@ from talkbench.data.prepare.settings import Settings
 from talkbench.data.prepare.trees import read
 from talkbench.data.prepare.units import TreeError
 from talkbench.data.prepare.verification import verify
-from talkbench.data.prepare.work import work
 from talkbench.data.prepare.workplace import Workplace
 from talkbench.data.sources import SourceError, held_out, open_store
 from talkbench.data.store import StoreError
@@ -130,15 +130,6 @@ def test_killed_and_begun_again_gives_the_same_bytes(prepared, raw, tmp_path):
     half.unlink()
     prepare(read("folder", raw), SETTINGS, tmp_path / "out", "folder", workers=1)
     assert everything(tmp_path / "out") == everything(prepared)
-
-
-def dies(unit, settings, place, opener, told):
-    """Like `work`, but one file kills its process always and another once."""
-    told(unit.key(settings))
-    if unit.name == "killer.mp4" or (unit.name == "once.mp4" and not (place.folder / "died").exists()):
-        (place.folder / "died").touch() if unit.name == "once.mp4" else None
-        os.kill(os.getpid(), signal.SIGKILL)
-    return work(unit, settings, place, opener)
 
 
 def test_a_file_that_kills_the_decoder_costs_itself_alone(tmp_path):
