@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", type=Path, metavar="FILE", help="weights of the one --method (default: shipped)"
     )
     parser.add_argument(
-        "--data", metavar="SET", help="clips for --benchmark; without it, pictures of your clips: folder=DIR"
+        "--data",
+        metavar="SET",
+        help="clips for --benchmark; without it, pictures of your clips: folder=DIR or NAME=DIR",
     )
     parser.add_argument(
         "--clips", type=Path, metavar="FILE", help="clip ids, one a line, in place of the benchmark's rule"

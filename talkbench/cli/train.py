@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         default="synthetic",
         metavar="SET",
-        help="synthetic (default), or folder=DIR: a folder of videos",
+        help="synthetic (default), NAME=DIR of a set that `data prepare` wrote, or folder=DIR: a folder of videos",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/NAME-PRESET-SET)")
     parser.add_argument(

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from talkbench.data.clip import Clip, ClipError
+from talkbench.data.landmark_file import LandmarkFileError, landmark_path, read_landmarks
 from talkbench.data.media import VIDEO_SUFFIXES, MediaError, VideoReader, centre_square, read_video
 from talkbench.data.store import FORMAT_VERSION, Store, StoreError, is_store, write_store
 
 # VoxCeleb's names: id07414/VIDEO/00104.mp4, id10001#VIDEO#START#END.mp4
-_VOXCELEB_ID = re.compile(r"(?:^|[#_])(id\d{5})(?=[#_]|$)")
-_LANDMARK_SUFFIX = ".landmarks.npz"
+VOXCELEB_ID = re.compile(r"(?:^|[#_])(id\d{5})(?=[#_]|$)")
 _HASHED_ENDS = 1 << 20
 
 
@@ -61,7 +61,7 @@ class FolderSource:
         self._manifest: dict | None = None
         if not self.folder.is_dir():
             raise FolderError(f"{folder}: no such folder")
-        found = sorted(path for path in self.folder.glob("**/*" if recursive else "*") if _is_video(path))
+        found = sorted(path for path in self.folder.glob("**/*" if recursive else "*") if is_video(path))
         if not found:
             hint = "" if recursive else " (folders below it are not searched)"
             raise FolderError(f"{folder}: no video files{hint}; expected {', '.join(VIDEO_SUFFIXES)}")
@@ -100,12 +100,12 @@ class FolderSource:
     def content(self, clip_id: str) -> str:
         """What a clip's files hold, as lines with a hash of each: changes when they do."""
         path = self._paths[clip_id]
-        files = (path, _landmark_path(path))
-        return "".join(f"{clip_id}{file.suffixes}{_content_hash(file)}\n" for file in files)
+        files = (path, landmark_path(path))
+        return "".join(f"{clip_id}{file.suffixes}{content_hash(file)}\n" for file in files)
 
     def has_landmarks(self, clip_id: str) -> bool:
         """Whether a landmark file lies beside the video."""
-        return _landmark_path(self._paths[clip_id]).exists()
+        return landmark_path(self._paths[clip_id]).exists()
 
     def clip(self, clip_id: str) -> Clip:
         """Reads one clip; MediaError, ClipError or FolderError (noted in `rejected`) if it cannot be used."""
@@ -146,14 +146,14 @@ class FolderSource:
         video = read_video(path, self.size)
         info = video.info
         top, left, side = centre_square(info.height, info.width) if self.size else (0, 0, None)
-        landmarks, made_by, undetected = _read_landmarks(_landmark_path(path), len(video.frames))
+        landmarks, made_by, undetected = _read_landmarks(landmark_path(path), len(video.frames))
         if landmarks is not None:
             landmarks -= np.array([left, top, 0], np.float32)
             if self.size:
                 landmarks *= self.size / side
         meta = {**info.as_dict(), "path": self._below(path), "crop": [left, top, side] if side else None}
         meta["landmarks_interpolated"] = undetected
-        identity = _VOXCELEB_ID.search(clip_id)
+        identity = VOXCELEB_ID.search(clip_id)
         clip = Clip(
             clip_id=clip_id,
             identity=identity[1] if identity else clip_id,
@@ -177,12 +177,8 @@ class FolderSource:
             raise FolderError(f"{self.folder}: {count}: {path} {reason}")
 
 
-def _is_video(path: Path) -> bool:
+def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def _landmark_path(path: Path) -> Path:
-    return path.with_name(path.stem + _LANDMARK_SUFFIX)
 
 
 def _read_landmarks(path: Path, frames: int) -> tuple[np.ndarray | None, str | None, list[int]]:
@@ -192,37 +188,13 @@ def _read_landmarks(path: Path, frames: int) -> tuple[np.ndarray | None, str | N
     if not path.exists():
         return None, None, []
     try:
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
-    except Exception as error:  # numpy raises many kinds for a damaged archive
-        raise FolderError(
-            f"{path.name}: cannot be read as landmarks ({error}); make it again or remove it"
-        ) from error
-    points = arrays.get("landmarks")
-    if points is None or points.ndim != 3 or points.shape[1:] not in ((68, 2), (68, 3)):
-        shape = "none" if points is None else points.shape
-        raise FolderError(f"{path.name}: `landmarks` must be (T, 68, 2 or 3), not {shape}")
-    if len(points) != frames:
-        raise FolderError(f"{path.name}: {len(points)} rows of landmarks for {frames} frames at 25 frames/s")
-    there = np.asarray(arrays.get("detected", np.ones(frames, bool)), bool)
-    there = there & np.isfinite(points).all((1, 2))
-    if there.shape != (frames,) or not there.any():
-        raise FolderError(
-            f"{path.name}: no face was detected in any frame; remove the file to go without landmarks"
-        )
-    landmarks = np.zeros((frames, 68, 3), np.float32)
-    landmarks[..., : points.shape[2]] = points
-    if not there.all():
-        known = np.flatnonzero(there)
-        for place in np.ndindex(68, 3):
-            landmarks[(slice(None), *place)] = np.interp(np.arange(frames), known, landmarks[(known, *place)])
-    landmarks[..., :2] += 0.5
-    landmarks[..., 2] *= -1
-    made_by = f"file:{arrays.get('source', 'landmarks.npz')}"
+        landmarks, there, made_by = read_landmarks(path, frames)
+    except LandmarkFileError as error:
+        raise FolderError(str(error)) from error
     return landmarks, made_by, [int(frame) for frame in np.flatnonzero(~there)]
 
 
-def _content_hash(path: Path) -> str:
+def content_hash(path: Path) -> str:
     """Of a file's size, first and last MiB: enough to tell that it changed, quick on thousands of files."""
     if not path.exists():
         return "none"

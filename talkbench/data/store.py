@@ -6,6 +6,7 @@ landmarks, pose, labels), `index.npz` (ids, offsets, lengths) and `manifest.json
 without one is unfinished.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -324,7 +325,8 @@ def _write_into(folder, clips, size, codec, quality, name, extra, shard_bytes) -
                 columns[field].append(value)
             records.write(_pack_clip(clip, meta))
             for frame in clip.frames:
-                frames.write(encode_frame(frame, codec, quality))
+                # pictures that were encoded elsewhere go in as they are
+                frames.write(frame if isinstance(frame, bytes) else encode_frame(frame, codec, quality))
         if not seen:
             raise StoreError("no clip came from the source: nothing to store")
         shards = {**frames.finish(), **records.finish()}
@@ -426,6 +428,16 @@ class Store:
         if split is None:
             return list(self.clip_ids)
         return self._index["clip_id"][self._index["split"] == split].tolist()
+
+    def only(self, clip_ids: Iterable[str]) -> "Store":
+        """The same store with these clips alone; StoreError for an id it has not, or none."""
+        part = copy.copy(self)
+        part.clip_ids = list(clip_ids)
+        for clip_id in part.clip_ids:
+            self._at(clip_id)
+        if not part.clip_ids:
+            raise StoreError(f"{self.folder}: no clips chosen")
+        return part
 
     def identity(self, clip_id: str) -> str:
         return str(self._index["identity"][self._at(clip_id)])

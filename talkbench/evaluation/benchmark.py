@@ -151,7 +151,7 @@ def on_other_clips(data: str, checkpoint_path: Path | None, name: str) -> Protoc
         version=1,
         title=f"{label}, {size} px",
         dataset=kind,
-        split="all",
+        split="test" if folder and sources.held_out(data, "test") else "all",
         size=size,
         metrics=("l1", "psnr", "ssim", *(("ms_ssim",) if size > 160 else ())),
     )

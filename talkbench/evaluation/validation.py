@@ -22,7 +22,7 @@ def validate(name: str, path: Path, data: str) -> list[str]:
     """
     _, meta = checkpoint.load(path, "method", name)
     store = sources.open_store(data, meta["config"]["data"]["size"], "val")
-    held_out = sources.parse(data)[0] == "synthetic"
+    held_out = sources.held_out(data, "val")
     row = candidate(name, path)
     scores = {name: [], "static": []}
     for clip_id in store.clip_ids[:CLIPS]:

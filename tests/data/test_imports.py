@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-MODULES = "clip view store media folder augment show".split()  # grain itself imports jax, so not the loader
+MODULES = "clip view store media folder augment show prepare.pool prepare.run prepare.report".split()
+# grain itself imports jax, so not the loader
 
 
 def test_no_jax():
