@@ -1,4 +1,4 @@
-"""Residual networks with torchvision's parameter names: basic, bottleneck and ResNeXt."""
+"""Residual networks with torchvision's parameter names: basic, bottleneck and ResNeXt; the SE block of speaker networks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from talkbench.nn.conv import Conv
+from talkbench.nn.conv import Conv, Linear
 from talkbench.nn.norm import BatchNorm
-from talkbench.nn.pool import max_pool
+from talkbench.nn.pool import global_avg_pool, max_pool
 
 
 class BasicBlock(nn.Module):
@@ -63,6 +63,37 @@ class Bottleneck(nn.Module):
         y = Conv(4 * self.features, (1, 1), use_bias=False, dtype=self.dtype, name="conv3")(y)
         y = BatchNorm(name="bn3")(y, train)
         return nn.relu(y + _shortcut(x, y.shape[-1], self.stride, self.dtype, train))
+
+
+class SqueezeExcite(nn.Module):
+    """Channels scaled by a sigmoid of their means: C -> C / reduction -> C."""
+
+    reduction: int = 8
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        width = x.shape[-1]
+        y = nn.relu(Linear(width // self.reduction, dtype=self.dtype, name="fc_0")(global_avg_pool(x)))
+        y = nn.sigmoid(Linear(width, dtype=self.dtype, name="fc_2")(y))
+        return x * y.reshape(len(x), *(1,) * (x.ndim - 2), width)
+
+
+class SEBasicBlock(nn.Module):
+    """Two 3x3 convolutions and squeeze-excitation; the first ReLU comes before its BatchNorm."""
+
+    features: int
+    stride: int = 1
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        window = {"window": (3, 3), "padding": 1, "use_bias": False, "dtype": self.dtype}
+        y = nn.relu(Conv(self.features, stride=self.stride, **window, name="conv1")(x))
+        y = BatchNorm(name="bn1")(y, train)
+        y = BatchNorm(name="bn2")(Conv(self.features, **window, name="conv2")(y), train)
+        y = SqueezeExcite(dtype=self.dtype, name="se")(y)
+        return nn.relu(y + _shortcut(x, self.features, self.stride, self.dtype, train))
 
 
 def _shortcut(x, features, stride, dtype, train):
