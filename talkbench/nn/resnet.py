@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from talkbench.nn.conv import Conv, Linear
+from talkbench.nn.conv import Conv, Form, Linear
 from talkbench.nn.norm import BatchNorm
 from talkbench.nn.pool import global_avg_pool, max_pool
 
@@ -43,6 +43,7 @@ class Bottleneck(nn.Module):
     groups: int = 1
     base_width: int = 64
     dtype: Any = None
+    form: Form = "auto"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -56,6 +57,7 @@ class Bottleneck(nn.Module):
             padding=1,
             groups=self.groups,
             use_bias=False,
+            form=self.form,
             dtype=self.dtype,
             name="conv2",
         )(y)
@@ -112,6 +114,7 @@ class ResNet(nn.Module):
         bottleneck: Bottleneck blocks (ResNet-50 and up) or basic ones.
         width: width of the first stage; each further one is twice as wide and has stride 2.
         groups, base_width: (32, 4) for ResNeXt-50 32x4d.
+        form: of the bottlenecks' 3x3 convolutions (`nn.conv.conv`).
     """
 
     stages: Sequence[int] = (3, 4, 6, 3)
@@ -120,6 +123,7 @@ class ResNet(nn.Module):
     groups: int = 1
     base_width: int = 64
     dtype: Any = None
+    form: Form = "auto"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -132,7 +136,8 @@ class ResNet(nn.Module):
                 name = f"layer{stage + 1}_{i}"
                 features = self.width * 2**stage
                 if self.bottleneck:
-                    block = Bottleneck(features, stride, self.groups, self.base_width, self.dtype, name=name)
+                    sizes = features, stride, self.groups, self.base_width, self.dtype, self.form
+                    block = Bottleneck(*sizes, name=name)
                 else:
                     block = BasicBlock(features, stride, self.dtype, name=name)
                 x = block(x, train)

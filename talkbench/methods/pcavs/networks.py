@@ -202,9 +202,10 @@ class IdentityEncoder(nn.Module):
         references = x.shape[1] if x.ndim == 5 else 1
         x = x.reshape(-1, *x.shape[-3:])
         if self.backbone == "resnext":
-            x = ResNet(self.stages, True, self.width, self.groups, self.base_width, self.dtype, name="model")(
-                x, train
-            )
+            # Grouped convolutions as 32 small ones each take half a minute to compile; the direct form is slow in its
+            # gradient only, and only on a CPU, where nobody trains this size.
+            sizes = self.stages, True, self.width, self.groups, self.base_width, self.dtype
+            x = ResNet(*sizes, form="direct", name="model")(x, train)
             vector = global_avg_pool(x)
             feature_map = Conv(self.map_width, (1, 1), dtype=self.dtype, name="conv1x1")(x)
             feature_map = adaptive_avg_pool(feature_map, self.map_size)
