@@ -58,16 +58,6 @@ def draw(rng: np.random.Generator, colour: str = "gain") -> Change:
     )
 
 
-def apply(frames: np.ndarray, change: Change, rng: np.random.Generator) -> np.ndarray:
-    """Colour, shape, then blur or sharpening; `rng` draws the median window of each frame."""
-    frames = recolour(frames, change.gain, change.channels, change.order)
-    made = []
-    for frame in frames:
-        frame = reshape(frame, change)
-        made.append(sharpen(frame) if change.sharpen else blur(frame, int(rng.choice((3, 5, 7, 9)))))
-    return np.stack(made)
-
-
 def recolour(frames: np.ndarray, gain: float, channels: tuple[int, int], order=(0, 1, 2)) -> np.ndarray:
     """Channels in another order, then some of them times `gain`."""
     made = frames[..., list(order)]
@@ -111,6 +101,11 @@ def perspective(frame: np.ndarray, slant: float, reach: float, side: int = SIZE)
     """A trapezoid of the picture, (side, side, 3); borders are repeated."""
     matrix = perspective_matrix(*frame.shape[:2], slant, reach)
     return cv2.warpPerspective(frame, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+
+
+def finish(frame: np.ndarray, change: Change, rng: np.random.Generator) -> np.ndarray:
+    """Sharpened, or blurred by a median whose window `rng` draws for each frame anew."""
+    return sharpen(frame) if change.sharpen else blur(frame, int(rng.choice((3, 5, 7, 9))))
 
 
 def blur(frame: np.ndarray, window: int) -> np.ndarray:

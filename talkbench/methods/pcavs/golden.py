@@ -14,7 +14,6 @@ import numpy as np
 
 from talkbench.methods.pcavs import augment, frames, losses, mel, networks
 from talkbench.methods.pcavs.convert import Part, load_part
-from talkbench.methods.pcavs.inference import AUDIO_GAIN
 from talkbench.nn.pool import max_pool
 from talkbench.nn.stylegan2 import MappingNetwork
 from talkbench.nn.vgg import VGG
@@ -323,7 +322,7 @@ def inference(case: Case, weights: Weights) -> Arrays:
             return _call(parts, variables, name, *inputs, method=method)
 
         vector, identity_map, _ = call("V", references)
-        content = AUDIO_GAIN * call("A_sync", sound)[0]
+        content = networks.AUDIO_GAIN * call("A_sync", sound)[0]
         mouth = call("E", content, method="mouth_embed")
 
         def code(pictures):

@@ -23,6 +23,7 @@ from talkbench.nn.resnet import ResNet, SEBasicBlock
 from talkbench.nn.stylegan2 import MappingNetwork, StyledConv, ToRGB
 
 Discriminator = MultiscalePatchGan
+AUDIO_GAIN = 1.2  # of the speech content in the published inference (not in training)
 
 
 class Hourglass(nn.Module):
