@@ -31,6 +31,7 @@ SMALL = {
     "optimizer.learning_rate": "0.005",
     "optimizer.warmup_steps": "0",
     "sync.length": "2",
+    "teacher.perceptual": "none",
 }
 
 
@@ -46,7 +47,7 @@ def batch_of(stage, clip, count=4):
 
 def fit(config, stage, batch, steps):
     transform = optimizer.make(config.optimizer, steps)
-    state = init_state(stage, transform, jax.random.key(0), batch, ema=False)
+    state = jax.jit(lambda key: init_state(stage, transform, key, batch, ema=False))(jax.random.key(0))
     step, frozen, rows = jax.jit(make_step(stage, transform, 0.0)), stage.frozen(), []
     for _ in range(steps):
         state, scalars = step(state, frozen, batch)
