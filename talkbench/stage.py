@@ -1,7 +1,7 @@
 """Stage: the networks of a method that are optimised together, and how. The trainer knows nothing else of a method."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -24,8 +24,6 @@ class Stage:
         discriminator_loss: `f(params, stats, outputs, batch, rng) -> (terms, new_stats)`, or None without a GAN.
         weights: {term: weight}.
         frozen: reads the variables of frozen teachers (any tree, possibly empty): an argument of the compiled step.
-        settings: {key: value} of the config's section `train` that this stage has otherwise, such as its `steps`.
-        exported: whether its variables belong in the weight file (not: a stage whose result the next one takes up).
         sample: `f(generator_side, frozen, batch) -> images` float (N, columns, H, W, 3) in [0, 1], for sample grids.
     """
 
@@ -37,5 +35,3 @@ class Stage:
     discriminator_loss: Callable | None = None
     frozen: Callable[[], Any] = dict
     sample: Callable | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    exported: bool = True

@@ -5,7 +5,6 @@ from importlib.metadata import entry_points
 
 METHODS = {
     "facevid2vid": "talkbench.methods.facevid2vid.method:METHOD",
-    "pcavs": "talkbench.methods.pcavs.method:METHOD",
 }
 
 

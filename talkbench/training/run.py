@@ -5,15 +5,13 @@ import tempfile
 from pathlib import Path
 
 import jax
-from ml_collections import ConfigDict
 
 from talkbench import __version__, methods
 from talkbench import config as configs
 from talkbench.data import sources
 from talkbench.evaluators import builtin
-from talkbench.stage import Stage
 from talkbench.training.checkpoints import ResumeError, SaveError
-from talkbench.training.trainer import INTERRUPTED, Interrupted, TrainingError, train_stage
+from talkbench.training.trainer import INTERRUPTED, Interrupted, TrainingError, check_settings, train_stage
 from talkbench.weights import checkpoint
 
 __all__ = ["INTERRUPTED", "Interrupted", "ResumeError", "SaveError", "TrainingError", "train"]
@@ -37,36 +35,31 @@ def train(name: str, kind: str, config, data: str, out: Path) -> Path:
     """
     out = Path(out)
     stages = methods.load(name).stages(config) if kind == "method" else [builtin.stage(name, config)]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out).close()
-    except OSError as error:
-        raise TrainingError(f"{out}: {error.strerror}; pass another --out") from error
+    check_settings(config)
+    _check_writable(out)
     enable_compilation_cache()
     store = sources.open_store(data, config.data.size, "train")
     variables = {}
-    exported = {}
     for stage in stages:
-        stage = stage(variables) if callable(stage) else stage
-        variables[stage.name] = train_stage(stage, store, _own(config, stage), name, out / stage.name)
-        if stage.exported:
-            exported[stage.name] = variables[stage.name]
+        variables[stage.name] = train_stage(stage, store, config, name, out / stage.name)
     path = out / f"{name}.npz"
     if jax.process_index() == 0:
         meta = {
             "kind": kind, "name": name, "config": configs.to_plain(config), "config_hash": configs.digest(config),
             "data": {"name": store.name, "fingerprint": store.fingerprint}, "talkbench": __version__,
         }  # fmt: skip
-        tree = exported if kind == "method" else builtin.exported(name, variables[stages[0].name])
+        tree = variables if kind == "method" else builtin.exported(name, variables[stages[0].name])
         checkpoint.save(path, tree, meta)
     return path
 
 
-def _own(config: ConfigDict, stage: Stage) -> ConfigDict:
-    """The config with what the stage has otherwise in its section `train`."""
-    own = config.copy_and_resolve_references()
-    own.train.update(stage.settings)
-    return own
+def _check_writable(out: Path) -> None:
+    """That `out` can be made and written to, found out before a data set is drawn for it."""
+    place = next(p for p in (out, *out.absolute().parents) if p.exists())
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise TrainingError(f"{out}: {error.strerror}; pass another --out") from error
 
 
 def enable_compilation_cache() -> None:

@@ -48,7 +48,7 @@ def draw(rng: np.random.Generator, colour: str = "gain") -> Change:
     elif colour == "shuffle":
         order = tuple(int(i) for i in rng.permutation(3))
     elif colour != "none":
-        raise ValueError(f"augment.colour={colour!r}: there are gain, shuffle, none")
+        raise ValueError(f"colour {colour!r}: there are gain, shuffle, none")
     squeeze = int(rng.integers(15, 25))
     extend = int(rng.integers(0, squeeze // 2))
     slant = int(rng.integers(20, 30)) * int(rng.choice((-1, 1)))

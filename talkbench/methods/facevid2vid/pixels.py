@@ -1,4 +1,4 @@
-"""Plain pixel differences as training losses: terms of small recipes that the papers lack. Images are (B, H, W, 3)."""
+"""Terms of the `tiny` recipe that the paper lacks (weight 0 in `paper`): plain pixel differences. (B, H, W, 3) in [0, 1]."""
 
 import jax
 import jax.numpy as jnp
