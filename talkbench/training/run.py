@@ -11,7 +11,7 @@ from talkbench import config as configs
 from talkbench.data import sources
 from talkbench.evaluators import builtin
 from talkbench.training.checkpoints import ResumeError, SaveError
-from talkbench.training.trainer import INTERRUPTED, Interrupted, TrainingError, check_settings, train_stage
+from talkbench.training.trainer import INTERRUPTED, Interrupted, TrainingError, train_stage
 from talkbench.weights import checkpoint
 
 __all__ = ["INTERRUPTED", "Interrupted", "ResumeError", "SaveError", "TrainingError", "train"]
@@ -35,8 +35,11 @@ def train(name: str, kind: str, config, data: str, out: Path) -> Path:
     """
     out = Path(out)
     stages = methods.load(name).stages(config) if kind == "method" else [builtin.stage(name, config)]
-    check_settings(config)
-    _check_writable(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise TrainingError(f"{out}: {error.strerror}; pass another --out") from error
     enable_compilation_cache()
     store = sources.open_store(data, config.data.size, "train")
     variables = {}
@@ -51,15 +54,6 @@ def train(name: str, kind: str, config, data: str, out: Path) -> Path:
         tree = variables if kind == "method" else builtin.exported(name, variables[stages[0].name])
         checkpoint.save(path, tree, meta)
     return path
-
-
-def _check_writable(out: Path) -> None:
-    """That `out` can be made and written to, found out before a data set is drawn for it."""
-    place = next(p for p in (out, *out.absolute().parents) if p.exists())
-    try:
-        tempfile.TemporaryFile(dir=place).close()
-    except OSError as error:
-        raise TrainingError(f"{out}: {error.strerror}; pass another --out") from error
 
 
 def enable_compilation_cache() -> None:
