@@ -47,9 +47,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         chosen = protocol.load(args.benchmark)
     results = args.results or default_folder(chosen.name)
-    names, absent = benchmark.trained(methods.names()) if args.all else (args.method, [])
-    for line in absent:
-        print(line, file=sys.stderr)
+    names = methods.names() if args.all else args.method
     checkpoints = {args.method[0]: args.checkpoint} if args.checkpoint else {}
     with bar(chosen.title, quiet=args.json) as progress:
         report = benchmark.evaluate(

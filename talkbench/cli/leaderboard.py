@@ -150,13 +150,10 @@ def _recompute(names: list[str], quiet: bool) -> None:
     from talkbench.training.run import enable_compilation_cache
 
     enable_compilation_cache()
-    kept, absent = benchmark.trained(methods.names())
-    for line in absent:
-        print(line, file=sys.stderr)
     for name in names:
         chosen = protocol.load(name)
         with bar(chosen.title, quiet) as progress:
-            benchmark.evaluate(chosen, kept, default_folder(name), progress=progress)
+            benchmark.evaluate(chosen, methods.names(), default_folder(name), progress=progress)
 
 
 def _accept(args, tables: Path) -> int:

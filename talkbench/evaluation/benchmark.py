@@ -23,15 +23,6 @@ def shipped(name: str) -> Path:
     return checkpoint.SHIPPED / f"{name}.npz"
 
 
-def trained(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Methods that weights travel with, and a line for each of `names` that is left out for want of them."""
-    kept = [name for name in names if shipped(name).is_file()]
-    absent = [name for name in names if name not in kept]
-    return kept, [
-        f"{n}: left out, no weights are shipped; see `talkbench train --method {n}`" for n in absent
-    ]
-
-
 def candidate(name: str, path: Path | None = None) -> Candidate:
     """A method with weights as a row of the table.
 
