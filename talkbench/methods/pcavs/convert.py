@@ -156,7 +156,7 @@ def _example_shapes(network: nn.Module, state: Mapping[str, Any]) -> tuple[tuple
         return ((1, 64, 64, 3),)
     if isinstance(network, AudioEncoder):
         rows = _width(state, "model.attention.3.weight") // network.widths[-1]
-        return ((1, 8 * rows, 20, 1),)
+        return ((1, rows * 2 ** (len(network.stages) - 1), 20, 1),)
     if isinstance(network, Generator):
         styles = _width(state, "conv1.conv.modulation.weight", 1)
         return ((1, styles), (1, network.start, network.start, network.widths[0]))

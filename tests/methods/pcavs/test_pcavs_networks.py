@@ -82,9 +82,13 @@ def test_unfit_generators_are_named():
 def test_hourglass_comes_back_from_odd_sizes_and_drops_out_only_when_asked():
     network = networks.Hourglass(8, depth=2)
     x = jax.random.normal(jax.random.key(0), (1, 7, 7, 8))  # 7 -> 3 -> 1
-    variables = network.init(jax.random.key(1), x)
-    assert network.apply(variables, x).shape == x.shape
-    run = lambda **rngs: network.apply(variables, x, train=True, mutable=["batch_stats"], rngs=rngs)[0]  # noqa: E731
+    variables = jax.jit(network.init)(jax.random.key(1), x)
+
+    @jax.jit
+    def run(**rngs):
+        return network.apply(variables, x, train=True, mutable=["batch_stats"], rngs=rngs)[0]
+
+    assert run().shape == x.shape
     still, dropped = run(), run(dropout=jax.random.key(2))
     np.testing.assert_array_equal(still, run())
     assert float(jnp.abs(still - dropped).max()) > 0
