@@ -1,6 +1,5 @@
 """Published checkpoints into our variables and back: small networks, keys written down as the published code names them."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -92,17 +91,6 @@ def test_audio_encoder_there_and_back():
         if "num_batches" not in key and not key.startswith("fc."):
             np.testing.assert_array_equal(entry(part.variables, key), value, err_msg=key)
     assert "fc" in convert.load_part("A_sync", state, num_classes=5).variables["params"]
-
-
-def test_values_of_each_key_matter():
-    """A converted network computes what its arrays say: one changed weight changes the output."""
-    state = audio()
-    part = convert.load_part("A_sync", state)
-    x = np.random.default_rng(1).uniform(size=(1, 80, 20, 1)).astype(np.float32)
-    run = jax.jit(lambda variables: part.network.apply(variables, x)[0])
-    before = run(part.variables)
-    state["model.attention.3.weight"][100] *= -3
-    assert np.abs(run(convert.load_part("A_sync", state).variables) - before).max() > 0
 
 
 def test_wrong_checkpoints_are_refused():
