@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from talkbench.nn.conv import Conv, Linear
+from talkbench.nn.fan import ConvBlock
 from talkbench.nn.norm import BatchNorm
 from talkbench.nn.pool import avg_pool
 from talkbench.nn.resize import upsample_nearest
@@ -50,24 +51,6 @@ MIRROR = _mirror()
 
 class CropError(ValueError):
     """A face box whose crop lies outside the image."""
-
-
-class ConvBlock(nn.Module):
-    """Three pre-activated 3x3 convolutions of 1/2, 1/4, 1/4 of the width, joined, plus the shortcut."""
-
-    features: int
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        parts, y = [], x
-        for i, share in enumerate((2, 4, 4), 1):
-            y = nn.relu(BatchNorm(name=f"bn{i}")(y))
-            y = Conv(self.features // share, (3, 3), padding=1, use_bias=False, name=f"conv{i}")(y)
-            parts.append(y)
-        if x.shape[-1] != self.features:
-            x = nn.relu(BatchNorm(name="downsample_0")(x))
-            x = Conv(self.features, (1, 1), use_bias=False, name="downsample_2")(x)
-        return jnp.concatenate(parts, -1) + x
 
 
 class HourGlass(nn.Module):

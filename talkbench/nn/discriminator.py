@@ -1,4 +1,4 @@
-"""Patch discriminator of the first-order motion model, with its feature maps for feature matching."""
+"""Patch discriminators with their feature maps for feature matching: the first-order motion model's, pix2pixHD's."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax
 
 from talkbench.nn.conv import Conv
-from talkbench.nn.norm import InstanceNorm
-from talkbench.nn.pool import avg_pool
+from talkbench.nn.norm import InstanceNorm, instance_norm
+from talkbench.nn.pool import avg_pool, avg_pool_inside
 
 
 class DiscriminatorBlock(nn.Module):
@@ -54,3 +54,51 @@ class PatchDiscriminator(nn.Module):
             x = block(x, train)
             features.append(x)
         return features, Conv(1, (1, 1), spectral=self.spectral, dtype=self.dtype, name="conv")(x, train)
+
+
+class PatchGan(nn.Module):
+    """pix2pixHD's discriminator in SPADE's form: 4x4 convolutions with padding 2, stride 2 but for the last two.
+
+    Spectral norm and InstanceNorm between; the first and last have a bias and neither. Returns
+    [features..., scores (N, h, w, 1)].
+    """
+
+    features: int = 64
+    layers: int = 4
+    max_features: int = 512
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> list[jax.Array]:
+        window = {"window": (4, 4), "padding": 2, "dtype": self.dtype}
+        maps = [nn.leaky_relu(Conv(self.features, stride=2, **window, name="model0_0")(x), 0.2)]
+        for i in range(1, self.layers):
+            layer = Conv(
+                min(self.features * 2**i, self.max_features),
+                stride=1 if i == self.layers - 1 else 2,
+                use_bias=False,
+                spectral=True,
+                name=f"model{i}_0_0",
+                **window,
+            )
+            maps.append(nn.leaky_relu(instance_norm(layer(maps[-1], train)), 0.2))
+        return [*maps, Conv(1, **window, name=f"model{self.layers}_0")(maps[-1])]
+
+
+class MultiscalePatchGan(nn.Module):
+    """`PatchGan`s on the picture and on its halvings: a list for each scale, [the scale's picture, features..., scores]."""
+
+    scales: int = 2
+    features: int = 64
+    layers: int = 4
+    max_features: int = 512
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> list[list[jax.Array]]:
+        made = []
+        for i in range(self.scales):
+            x = avg_pool_inside(x) if i else x
+            sizes = self.features, self.layers, self.max_features, self.dtype
+            made.append([x, *PatchGan(*sizes, name=f"discriminator_{i}")(x, train)])
+        return made

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def _blocks(x: jax.Array, window: Sequence[int]) -> jax.Array:
@@ -46,3 +47,26 @@ def max_pool(
 def global_avg_pool(x: jax.Array) -> jax.Array:
     """(N, *spatial, C) -> (N, C)."""
     return x.mean(tuple(range(1, x.ndim - 1)))
+
+
+def avg_pool_inside(x: jax.Array) -> jax.Array:
+    """(N, H, W, C) -> (N, ceil(H / 2), ceil(W / 2), C): 3x3 windows, stride 2, padding 1 that does not count."""
+    for axis in (1, 2):
+        size = x.shape[axis]
+        half = (size + 1) // 2
+        wide = jnp.pad(x, [(1, 2) if a == axis else (0, 0) for a in range(x.ndim)])
+        total = sum(jax.lax.slice_in_dim(wide, i, i + 2 * half - 1, 2, axis) for i in range(3))
+        index = 2 * np.arange(half)
+        count = np.minimum(index + 1, size - 1) - np.maximum(index - 1, 0) + 1
+        x = total / jnp.asarray(count, x.dtype).reshape(-1, *(1,) * (x.ndim - 1 - axis))
+    return x
+
+
+def adaptive_avg_pool(x: jax.Array, size: Sequence[int]) -> jax.Array:
+    """(N, *spatial, C) -> (N, *size, C): cell i averages pixels floor(i n / m) .. ceil((i + 1) n / m) - 1 of each axis."""
+    for axis, (old, new) in enumerate(zip(x.shape[1:-1], size, strict=True), 1):
+        if old == new:
+            continue
+        cells = [(i * old // new, -(-(i + 1) * old // new)) for i in range(new)]
+        x = jnp.stack([jax.lax.slice_in_dim(x, low, high, axis=axis).mean(axis) for low, high in cells], axis)
+    return x

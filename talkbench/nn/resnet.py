@@ -1,4 +1,4 @@
-"""Residual networks with torchvision's parameter names: basic, bottleneck and ResNeXt."""
+"""Residual networks with torchvision's parameter names: basic, bottleneck and ResNeXt; the SE block of speaker networks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from talkbench.nn.conv import Conv
+from talkbench.nn.conv import Conv, Form, Linear
 from talkbench.nn.norm import BatchNorm
-from talkbench.nn.pool import max_pool
+from talkbench.nn.pool import global_avg_pool, max_pool
 
 
 class BasicBlock(nn.Module):
@@ -43,6 +43,7 @@ class Bottleneck(nn.Module):
     groups: int = 1
     base_width: int = 64
     dtype: Any = None
+    form: Form = "auto"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -56,6 +57,7 @@ class Bottleneck(nn.Module):
             padding=1,
             groups=self.groups,
             use_bias=False,
+            form=self.form,
             dtype=self.dtype,
             name="conv2",
         )(y)
@@ -63,6 +65,37 @@ class Bottleneck(nn.Module):
         y = Conv(4 * self.features, (1, 1), use_bias=False, dtype=self.dtype, name="conv3")(y)
         y = BatchNorm(name="bn3")(y, train)
         return nn.relu(y + _shortcut(x, y.shape[-1], self.stride, self.dtype, train))
+
+
+class SqueezeExcite(nn.Module):
+    """Channels scaled by a sigmoid of their means: C -> C / reduction -> C."""
+
+    reduction: int = 8
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        width = x.shape[-1]
+        y = nn.relu(Linear(width // self.reduction, dtype=self.dtype, name="fc_0")(global_avg_pool(x)))
+        y = nn.sigmoid(Linear(width, dtype=self.dtype, name="fc_2")(y))
+        return x * y.reshape(len(x), *(1,) * (x.ndim - 2), width)
+
+
+class SEBasicBlock(nn.Module):
+    """Two 3x3 convolutions and squeeze-excitation; the first ReLU comes before its BatchNorm."""
+
+    features: int
+    stride: int = 1
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        window = {"window": (3, 3), "padding": 1, "use_bias": False, "dtype": self.dtype}
+        y = nn.relu(Conv(self.features, stride=self.stride, **window, name="conv1")(x))
+        y = BatchNorm(name="bn1")(y, train)
+        y = BatchNorm(name="bn2")(Conv(self.features, **window, name="conv2")(y), train)
+        y = SqueezeExcite(dtype=self.dtype, name="se")(y)
+        return nn.relu(y + _shortcut(x, self.features, self.stride, self.dtype, train))
 
 
 def _shortcut(x, features, stride, dtype, train):
@@ -81,6 +114,7 @@ class ResNet(nn.Module):
         bottleneck: Bottleneck blocks (ResNet-50 and up) or basic ones.
         width: width of the first stage; each further one is twice as wide and has stride 2.
         groups, base_width: (32, 4) for ResNeXt-50 32x4d.
+        form: of the bottlenecks' 3x3 convolutions (`nn.conv.conv`).
     """
 
     stages: Sequence[int] = (3, 4, 6, 3)
@@ -89,6 +123,7 @@ class ResNet(nn.Module):
     groups: int = 1
     base_width: int = 64
     dtype: Any = None
+    form: Form = "auto"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -101,7 +136,8 @@ class ResNet(nn.Module):
                 name = f"layer{stage + 1}_{i}"
                 features = self.width * 2**stage
                 if self.bottleneck:
-                    block = Bottleneck(features, stride, self.groups, self.base_width, self.dtype, name=name)
+                    sizes = features, stride, self.groups, self.base_width, self.dtype, self.form
+                    block = Bottleneck(*sizes, name=name)
                 else:
                     block = BasicBlock(features, stride, self.dtype, name=name)
                 x = block(x, train)
