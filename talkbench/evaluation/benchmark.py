@@ -53,8 +53,8 @@ def candidate(name: str, path: Path | None = None) -> Candidate:
 
 def judges(protocol: Protocol) -> dict:
     """{kind: judge} of the judges that the protocol names and that are at hand; None where one is not."""
-    builtins = {"synth-landmarks": builtin.landmark_judge}
-    return {kind: builtins[name]() if name in builtins else None for kind, name in protocol.judges.items()}
+    known = builtin.BY_NAME
+    return {kind: known[name]() if name in known else None for kind, name in protocol.judges.items()}
 
 
 def source(protocol: Protocol, data: str | None = None):
