@@ -29,8 +29,10 @@ def oracle() -> Candidate:
     )
 
 
-def stranger(source, clip_id: str, speaker) -> str:
-    """The next clip of the source, around the end, by another speaker (by the same one if there is no other).
+def other_speech(source, clip_id: str, speaker) -> str:
+    """The clip of the source nearest to this one in its order, the next before the last, that the same speaker speaks.
+
+    Of one voice, so that the sound alone tells nothing; where the speaker has no other clip, the nearest of anybody.
 
     Args:
         speaker: `f(clip_id) -> identity`.
@@ -39,22 +41,22 @@ def stranger(source, clip_id: str, speaker) -> str:
         ValueError: the source has one clip only.
     """
     ids = list(source.clip_ids)
-    start = ids.index(clip_id)
-    others = [*ids[start + 1 :], *ids[:start]]
+    at = ids.index(clip_id)
+    others = sorted(ids[:at] + ids[at + 1 :], key=lambda other: (abs(ids.index(other) - at), other < clip_id))
     if not others:
         raise ValueError(f"{clip_id} is the only clip of {source.name}; a wrong sound needs another one")
-    return next((other for other in others if speaker(other) != speaker(clip_id)), others[0])
+    return next((other for other in others if speaker(other) == speaker(clip_id)), others[0])
 
 
 def wrong_audio(source) -> Candidate:
-    """The real frames with another speaker's sound: only sync metrics mean something, and must be bad."""
+    """The real frames with the sound of other speech: only sync metrics mean something, and must be bad."""
 
     @cache
     def speaker(clip_id: str) -> str:
         return (source.view(clip_id) if hasattr(source, "view") else source.clip(clip_id)).identity
 
     def audio(clip: Clip) -> np.ndarray:
-        sound = source.clip(stranger(source, clip.clip_id, speaker)).audio
+        sound = source.clip(other_speech(source, clip.clip_id, speaker)).audio
         return np.resize(sound, clip.audio.shape)  # repeated where it is shorter
 
     return Candidate(
@@ -62,7 +64,7 @@ def wrong_audio(source) -> Candidate:
         ("audio", "pose", "video"),
         lambda source_frame, driving: driving.frames,
         "baseline",
-        {"what": "real frames with the sound of the next clip of another speaker"},
+        {"what": "real frames with the sound of the nearest other clip of the speaker"},
         audio,
         tuple(key for key, metric in METRICS.items() if metric.judge == "sync"),
     )

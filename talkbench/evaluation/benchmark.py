@@ -93,8 +93,8 @@ def at_size(generate, own: int, size: int):
 
 def judges(named: dict[str, str], weights: Path | None = None) -> dict:
     """{kind: judge} of {kind: name}, a `MissingJudge` where its weights are not at hand (`weights`: their folder)."""
-    builtins = {"synth-landmarks": builtin.landmark_judge}
-    return {k: builtins[n]() if n in builtins else load_judge(n, k, weights) for k, n in named.items()}
+    known = builtin.BY_NAME
+    return {k: known[n]() if n in known else load_judge(n, k, weights) for k, n in named.items()}
 
 
 def source(protocol: Protocol, data: str | None = None):

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 
-from talkbench.evaluators import landmarks
+from talkbench.evaluators import identity, landmarks, synchrony
 from talkbench.weights import checkpoint
 from talkbench.weights.checkpoint import SHIPPED
 
@@ -15,6 +15,38 @@ def landmark_judge(path: Path | None = None) -> landmarks.LandmarkJudge:
 
 
 @lru_cache(maxsize=1)
+def sync_judge(path: Path | None = None) -> synchrony.SyncJudge:
+    """`synth-sync` as shipped (or from another file that `talkbench train --judge sync` wrote)."""
+    return synchrony.SyncJudge(
+        *checkpoint.load(path or SHIPPED / "sync.npz", "judge", "sync"), landmark_judge()
+    )
+
+
+@lru_cache(maxsize=1)
+def identity_judge(path: Path | None = None) -> identity.IdentityJudge:
+    """`synth-identity` as shipped (or from another file that `talkbench train --judge identity` wrote)."""
+    return identity.IdentityJudge(*_identity(path), landmark_judge())
+
+
+@lru_cache(maxsize=1)
+def feature_judge(path: Path | None = None) -> identity.FeatureJudge:
+    """`synth-features`, the network of `synth-identity` over whole pictures."""
+    return identity.FeatureJudge(*_identity(path))
+
+
+def _identity(path: Path | None):
+    return checkpoint.load(path or SHIPPED / "identity.npz", "judge", "identity")
+
+
+BY_NAME = {
+    landmarks.NAME: landmark_judge,
+    synchrony.NAME: sync_judge,
+    identity.NAME: identity_judge,
+    identity.FEATURES_NAME: feature_judge,
+}  # as protocols name them
+
+
+@lru_cache(maxsize=1)
 def teacher():
     """The perceptual teacher of the tiny presets: the trunk of another landmark network (seed 1, never used as a judge,
     so that no method is trained against what measures it). Returns (function, variables); see `landmarks.trunk`.
@@ -23,7 +55,12 @@ def teacher():
     return landmarks.trunk(meta["config"]["model"]["widths"]), tree
 
 
-JUDGES = {"landmarks": landmarks.stage, "landmarks_teacher": landmarks.stage}
+JUDGES = {
+    "landmarks": landmarks.stage,
+    "landmarks_teacher": landmarks.stage,
+    "sync": synchrony.stage,
+    "identity": identity.stage,
+}
 
 
 def stage(name: str, config):
@@ -38,14 +75,32 @@ def stage(name: str, config):
 
 
 def exported(name: str, side: dict) -> dict:
-    """Of a trained judge's `{"params", "stats"}`, what its file keeps: all, or a teacher's trunk."""
-    return landmarks.trunk_variables(side) if name == "landmarks_teacher" else side
+    """Of a trained judge's `{"params", "stats"}`, what its file keeps: all, or what is needed of it afterwards."""
+    kept = {"landmarks_teacher": landmarks.trunk_variables, "identity": identity.exported}
+    return kept[name](side) if name in kept else side
 
 
 def describe(path: Path) -> dict:
-    """A trained judge's held-out error on the synthetic dev split (identities that nothing is trained on)."""
+    """A trained judge's held-out figures on speakers that nothing is trained on; its file is told them too.
+
+    The landmark judge is measured on the synthetic dev split, that of identity on the test split, that of sync on the
+    first test clip of each speaker.
+    """
     from talkbench.data.synthetic.source import SyntheticSource
 
-    if checkpoint.load(path, "judge")[1]["name"] != "landmarks":
+    def identities(clips):
+        return identity.held_out(identity_judge(path), feature_judge(path), clips)
+
+    tree, meta = checkpoint.load(path, "judge")
+    measures = {
+        "landmarks": ("dev", 1, lambda clips: landmarks.held_out_error(landmark_judge(path), clips)),
+        "sync": ("test", 3, lambda clips: synchrony.held_out(sync_judge(path), clips)),
+        "identity": ("test", 1, identities),
+    }
+    if meta["name"] not in measures:
         return {}
-    return landmarks.held_out_error(landmark_judge(path), SyntheticSource("dev", landmarks.SIZE).clips())
+    split, every, measure = measures[meta["name"]]
+    source = SyntheticSource(split, landmarks.SIZE)
+    figures = measure(source.clip(clip_id) for clip_id in source.clip_ids[::every])
+    checkpoint.save(path, tree, {**meta, "held_out": {"split": split, **figures}})
+    return figures

@@ -4,6 +4,9 @@ It finds the 68 points in a picture of the benchmark: first all of them from the
 once more from a window around the mouth that it found. It is never called FAN, and its error is stated with it.
 """
 
+import hashlib
+from collections import OrderedDict
+
 import cv2
 import flax.linen as nn
 import jax
@@ -17,6 +20,7 @@ from talkbench.stage import Stage
 
 NAME = "synth-landmarks"
 SIZE = 64  # pictures of other sizes are resampled to it
+REMEMBERED = 4  # clips whose landmarks a judge keeps
 WINDOW = 24  # side of the mouth's window in pixels of the 64-px picture, sampled at 2 samples a pixel
 
 
@@ -169,9 +173,21 @@ class LandmarkJudge:
         self.hash, self.meta = meta["digest"], meta
         self._variables = {"params": tree["params"]["net"], "batch_stats": tree["stats"]["net"]}
         self._apply = jax.jit(lambda v, x: net.apply(v, x.astype(jnp.float32) / 255)[0])
+        self._seen: OrderedDict[tuple, np.ndarray] = OrderedDict()
 
     def landmarks(self, frames: np.ndarray, batch: int = 50) -> np.ndarray:
-        """uint8 (T, H, H, 3) -> float32 (T, 68, 2) pixels of the given size. Always finds a face: it knows no other."""
+        """uint8 (T, H, H, 3) -> float32 (T, 68, 2) pixels of the given size. Always finds a face: it knows no other.
+
+        What it found in the last few clips is remembered: other judges find the face by it and ask for the same again.
+        """
+        key = hashlib.blake2b(np.ascontiguousarray(frames), digest_size=16).hexdigest(), frames.shape, batch
+        if key not in self._seen:
+            self._seen[key] = self._look(frames, batch)
+            if len(self._seen) > REMEMBERED:
+                self._seen.popitem(last=False)
+        return self._seen[key].copy()
+
+    def _look(self, frames, batch):
         small, scale = _resize(frames), frames.shape[1] / SIZE
         found = []
         for start in range(0, len(small), batch):

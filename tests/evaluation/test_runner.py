@@ -181,8 +181,12 @@ def test_a_method_sees_what_drives_it(source):
         Candidate("x", ("thought",), None)
 
 
-def test_wrong_audio_is_another_speakers(source):
-    clip = source.clip("p2_c1")
-    sound = baselines.wrong_audio(source).audio(clip)
-    assert sound.shape == clip.audio.shape and np.array_equal(sound, source.clip("p0_c0").audio)
-    assert baselines.stranger(source, "p0_c0", lambda clip_id: "one") == "p0_c1"
+def test_wrong_audio_is_other_speech_of_the_same_speaker(source):
+    for clip_id, other in (("p2_c0", "p2_c1"), ("p2_c1", "p2_c0")):
+        clip = source.clip(clip_id)
+        sound = baselines.wrong_audio(source).audio(clip)
+        assert sound.shape == clip.audio.shape and np.array_equal(sound, source.clip(other).audio)
+    assert baselines.other_speech(source, "p1_c1", lambda clip_id: clip_id) == "p2_c0"
+    source.clip_ids = ["p0_c0"]
+    with pytest.raises(ValueError, match="only clip"):
+        baselines.other_speech(source, "p0_c0", lambda clip_id: "one")

@@ -85,3 +85,13 @@ def test_wrong_files_are_refused(tmp_path):
         builtin.landmark_judge.__wrapped__(builtin.SHIPPED / "landmarks_teacher.npz")
     with pytest.raises(ValueError, match="no builtin judge 'lips'"):
         builtin.stage("lips", None)
+
+
+def test_what_was_seen_is_remembered_and_not_shared(judge, monkeypatch):
+    frames = synthetic_clip(504, 0, 4, 64).frames
+    first = judge.landmarks(frames)
+    monkeypatch.setattr(judge, "_look", lambda frames, batch: pytest.fail("looked twice"))
+    again = judge.landmarks(frames.copy())
+    np.testing.assert_array_equal(first, again)
+    again += 1
+    np.testing.assert_array_equal(judge.landmarks(frames), first)
