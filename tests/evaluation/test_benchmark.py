@@ -15,7 +15,7 @@ def test_every_row_has_every_metric_of_the_benchmark(tmp_path):
     whole = protocol.load("synthetic")
     fid = {"frames_per_clip": 39, "allow_small": True}
     short = replace(whole, clips=2, frames=40, options={**whole.options, "fid": fid})
-    clips, judges = benchmark.source(short), benchmark.judges(short)
+    clips, judges = benchmark.source(short), benchmark.judges(short.judges)
     assert {kind: judge.name for kind, judge in judges.items()} == dict(whole.judges)
     report = runner.run(short, clips, baselines(clips, short.metrics), judges, tmp_path)
     assert report.failed == []
