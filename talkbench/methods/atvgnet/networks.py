@@ -129,6 +129,7 @@ class VGNet(nn.Module):
         width: channels of the first layer; all others are multiples of it.
         halvings: how many of the first two inner convolutions halve the picture (2: features at a quarter of the side).
         blocks: residual blocks of the decoder. dropout: between their convolutions.
+        hidden: channels of the recurrence and the residual blocks; 0: 8 `width`, as published.
         gru_axis: "time": the recurrence runs over frames (the paper); "batch": over the clips of a batch, frame by
             frame (the published code; with one clip every frame is one step from zero state).
     """
@@ -137,6 +138,7 @@ class VGNet(nn.Module):
     halvings: int = 2
     blocks: int = 9
     dropout: float = 0.5
+    hidden: int = 0
     gru_axis: str = "time"
     per_step: bool = False
     init_scheme: str = "published"
@@ -206,7 +208,7 @@ class VGNet(nn.Module):
         x = jnp.concatenate([frames(image2), feature - frames(example_feature)], -1)
         x = conv_norm(x, 2 * w, "bottle_neck_0", train, steps, **once)
         inputs = x.reshape(time, clips, *x.shape[1:])
-        gru = ConvGRU(8 * w, dtype=dtype, name="convGRU")
+        gru = ConvGRU(self.hidden or 8 * w, dtype=dtype, name="convGRU")
         if self.gru_axis == "time":
             hidden, state = gru(inputs, state)
         else:
