@@ -19,7 +19,7 @@ def get_config(preset: str) -> ConfigDict:
         "model": {
             "crop": 128,  # side of the aligned face crop that VG-net draws
             "codes": 6,
-            "frames": 16,  # of a training sample
+            "frames": {"atnet": 16, "vgnet": 16},  # in a row, of a training sample
             # A file of `talkbench basis`, or an .npz with the published arrays; "shipped": of the synthetic benchmark.
             "basis": "shipped",
             "normalisation": "clip",  # of landmarks: published (needs the array S), clip or plain
@@ -60,7 +60,7 @@ def _reduced() -> dict:
     return {
         "data": {"size": 64, "in_memory": True},
         "model": {
-            "crop": 64, "codes": 32, "frames": 8, "normalisation": "plain", "projected": True, "still": True, "boost": "none",
+            "crop": 64, "codes": 32, "frames": {"vgnet": 6}, "normalisation": "plain", "projected": True, "still": True, "boost": "none",
             "detector": "synthetic",
             "atnet": {
                 "widths": (16, 24, 32, 32, 48), "dense": (128, 96), "landmark_dense": (48, 48), "hidden": 96, "layers": 1,

@@ -121,7 +121,8 @@ def _read_vgnet(s):
     side = round(_width(s, "landmark_encoder.0.weight") ** 0.5) * 2 ** (halvings + 2)
     network = VGNet(
         width=_width(s, "image_encoder1.1.0.weight"), halvings=halvings,
-        blocks=len(_widths(s, r"generator1\.(\d+)\.conv_block\.0\.weight")), hidden=_width(s, "convGRU.weight_hh_l0", 1), gru_axis="batch",
+        blocks=len(_widths(s, r"generator1\.(\d+)\.conv_block\.0\.weight")), 
+        hidden=_width(s, "convGRU.weight_hh_l0", 1), gru_axis="batch",
     )  # fmt: skip
     points = _width(s, "landmark_encoder.0.weight", 1)
     return network, ((1, side, side, 3), (1, 1, points), (1, points))

@@ -20,7 +20,7 @@ def _landmarks(view, least: int) -> np.ndarray:
         raise FeatureError(f"{view.clip_id}: no landmarks; put NAME.landmarks.npz beside the video")
     if view.num_frames < least:
         raise FeatureError(
-            f"{view.clip_id}: {view.num_frames} frames, {least} are needed; leave the clip out, or lower model.frames"
+            f"{view.clip_id}: {view.num_frames} frames, {least} are needed; leave the clip out, or lower config.model.frames"
         )
     return view.landmarks
 

@@ -64,7 +64,7 @@ def at_stage(config: ConfigDict) -> Stage:
         decode = both @ side["stats"]["shapes"]["U"].T + side["stats"]["shapes"]["mean"]
         return _dots(decode.reshape(len(made), -1, shapes.POINTS, 2), model.crop)
 
-    features = Speech(table, model.codes, model.frames, model.normalisation, model.still)
+    features = Speech(table, model.codes, model.frames.atnet, model.normalisation, model.still)
     return Stage("atnet", features, init, loss, {"codes": config.loss.codes}, sample=sample)
 
 
@@ -142,7 +142,7 @@ def vg_stage(config: ConfigDict) -> Stage:
     projected = model.codes if model.projected else 0
     return Stage(
         "vgnet",
-        Footage(table, model.crop, model.frames, model.normalisation, projected),
+        Footage(table, model.crop, model.frames.vgnet, model.normalisation, projected),
         init,
         generator_loss,
         {name: weights[name] for name in terms_here},

@@ -99,9 +99,10 @@ def small():
 
 def test_recurrence_over_the_batch_and_over_time(small):
     variables, image, landmarks, example = small
-    draw = lambda axis, s: jax.jit(VGNet(**SMALL, gru_axis=axis).apply)(
-        variables, image[s], landmarks[s], example[s]
-    )  # noqa: E731
+
+    def draw(axis, s):
+        return jax.jit(VGNet(**SMALL, gru_axis=axis).apply)(variables, image[s], landmarks[s], example[s])
+
     both, alone = draw("batch", slice(2)), draw("batch", slice(1, 2))
     timed, timed_alone = draw("time", slice(2)), draw("time", slice(1, 2))
     np.testing.assert_allclose(timed["output"][1:], timed_alone["output"], atol=1e-5)
