@@ -13,7 +13,8 @@ from talkbench.training.step import init_state, make_step
 
 SIZE = 16
 SMALL = {
-    "model.crop": str(SIZE), "model.frames.atnet": "2", "model.frames.vgnet": "2", "model.vgnet.width": "4", "model.vgnet.hidden": "16",
+    "model.crop": str(SIZE), "model.frames.atnet": "2", "model.frames.vgnet": "2", "model.vgnet.width": "4",
+    "model.vgnet.hidden": "16",
     "model.vgnet.blocks": "1", "model.atnet.widths": "[2, 2, 4, 4, 4]", "model.atnet.dense": "[16, 16]",
     "model.atnet.hidden": "16", "model.discriminator.widths": "[2, 4, 4, 8]", "loss.gan": "0.01", "loss.landmark": "1e-4",
     "optimizer.warmup_steps": "1",
