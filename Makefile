@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV ?= uv
 GOLDEN ?= ../shared/golden
 # Golden files that `talkbench verify` can compute.
-GOLDEN_FILES = facevid2vid metrics evalnets pcavs hdtf hdtf_animation makeittalk_nets makeittalk_audio makeittalk_landmarks
+GOLDEN_FILES = facevid2vid metrics evalnets pcavs atvgnet hdtf hdtf_animation makeittalk_nets makeittalk_audio makeittalk_landmarks
 
 BIN := .venv/bin
 MADE := .venv/made

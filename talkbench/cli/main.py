@@ -17,6 +17,7 @@ COMMANDS = {
     "data": "show and prepare data sets",
     "leaderboard": "build, check and accept leaderboard tables",
     "weights": "list, fetch, import and verify network weights",
+    "basis": "fit a landmark basis to a data set",
     "verify": "hold our networks against golden outputs of the published ones",
 }
 

@@ -25,19 +25,22 @@ def mel_filters(rate: int = 16_000) -> np.ndarray:
     return filters
 
 
-def mfcc(samples: np.ndarray) -> np.ndarray:
+def mfcc(samples: np.ndarray, full_scale: float | None = None) -> np.ndarray:
     """13 cepstral coefficients every 10 ms; float64 (1 + ceil((n - 400) / 160), 13).
 
     Args:
         samples: (n,) int16 mono at 16 kHz, or float in [-1, 1], which is first brought to 16 bit (rounded,
             clipped): SyncNet was trained on unscaled 16-bit samples and the log energy depends on the scale.
+        full_scale: take float samples as they are, times this.
 
     The window is rectangular, the last frame padded with zeros; coefficient 0 is the frame's log energy.
     """
     samples = np.asarray(samples)
     if samples.ndim != 1 or len(samples) == 0:
         raise ValueError(f"audio {samples.shape}: MFCC need a mono signal (n,) with n > 0")
-    if samples.dtype.kind == "f":
+    if full_scale is not None:
+        samples = samples * full_scale
+    elif samples.dtype.kind == "f":
         samples = np.clip(np.round(samples.astype(np.float64) * 32768), -32768, 32767)
     signal = samples.astype(np.float64)
     signal = np.append(signal[0], signal[1:] - PRE_EMPHASIS * signal[:-1])
