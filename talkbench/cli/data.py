@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
-    from talkbench.data.sources import DATASETS
+    from talkbench.data.prepare import DATASETS
 
     add = parser.add_argument
     add("--dataset", required=True, choices=DATASETS, help="layout of the source folder")

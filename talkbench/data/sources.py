@@ -4,18 +4,10 @@ import os
 from pathlib import Path
 
 from talkbench.data.folder import FolderSource, cached_store
+from talkbench.data.prepare import DATASETS
 from talkbench.data.store import Store, is_store
 from talkbench.data.synthetic.materialise import cache_folder, materialise
 
-DATASETS = (
-    "folder",
-    "voxceleb2",
-    "vox-metadata",
-    "hdtf",
-    "talkinghead1kh",
-    "lrw",
-    "grid",
-)  # `talkbench data prepare` reads them
 # `folder` means videos, read on the fly, or records; `prepared` the records of any data set
 KINDS = ("synthetic", "prepared", *DATASETS)
 

@@ -7,7 +7,7 @@ from talkbench.data.prepare.units import Listing, TreeError
 
 
 def read(dataset: str, source: Path) -> Listing:
-    """The files of a data set (a name of `sources.DATASETS`) below `source`.
+    """The files of a data set (a name of `prepare.DATASETS`) below `source`.
 
     Raises:
         TreeError: they are not as the data set's layout says.
