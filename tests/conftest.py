@@ -10,6 +10,8 @@ for _variable, _value in {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": 0.5,
     "NUMBA_CACHE_DIR": CACHE / "numba",
     "TALKBENCH_CACHE": CACHE / "talkbench",
+    # Programs of tests run for seconds and compile for minutes: a train step in 50 s in place of 190.
+    "XLA_FLAGS": "--xla_backend_optimization_level=1",
     "TF_CPP_MIN_LOG_LEVEL": 2,
 }.items():
     os.environ.setdefault(_variable, str(_value))
