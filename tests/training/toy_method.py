@@ -3,6 +3,7 @@
 Run as a script it is the `talkbench` command with the method `toy` added.
 """
 
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -149,5 +150,7 @@ def _folder(shipped, name: str) -> Path:
 if __name__ == "__main__":
     from talkbench.cli.main import main
 
+    # Tests that run in the background of a shell hand down an ignored Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     install()
     sys.exit(main(["train", "--method", "toy", *sys.argv[1:]]))
