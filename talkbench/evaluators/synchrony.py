@@ -34,7 +34,7 @@ class SyncNets(nn.Module):
     """Both towers; `lips` and `sound` are called with `apply(..., method=...)`, a plain call runs both.
 
     Embeddings are unit vectors with a 1 behind them. `metrics.sync` compares windows beyond a clip's end as zero
-    vectors; those are then sqrt(2) away, as far as windows that have nothing to do with each other.
+    vectors; those are then sqrt(2) away, further than windows that have nothing to do with each other are on average.
     """
 
     widths: tuple[int, int] = (16, 32)
