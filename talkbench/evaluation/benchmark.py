@@ -19,7 +19,7 @@ from talkbench.evaluation.candidate import Candidate
 from talkbench.evaluation.judges import load as load_judge
 from talkbench.evaluation.protocol import Protocol
 from talkbench.evaluators import builtin
-from talkbench.methods.method import Driving
+from talkbench.methods.method import Driving, Row
 from talkbench.weights import checkpoint
 
 
@@ -40,8 +40,8 @@ def ready(names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in left_out]
 
 
-def candidate(name: str, path: Path | None = None, size: int | None = None) -> Candidate:
-    """A method with weights as a row of the table.
+def rows_of(name: str, path: Path | None = None, size: int | None = None) -> list[Candidate]:
+    """The rows of a method with weights.
 
     Args:
         name: of the method. path: its weight file (default: the shipped one).
@@ -55,38 +55,55 @@ def candidate(name: str, path: Path | None = None, size: int | None = None) -> C
     tree, meta = checkpoint.load(path or shipped(name), "method", name)
     config = ConfigDict(meta["config"])
     generate = method.generator(config, tree)
-
-    def animate(source, clip: Clip):
-        return generate(source, Driving(frames=clip.frames, audio=clip.audio, pose=clip.pose))
-
     own = meta["config"]["data"]["size"]
-    resized = {} if size in (None, own) else {"generated_at": own}
+    other = size is not None and size != own
 
-    return Candidate(
-        name,
-        method.driven_by,
-        at_size(animate, own, size) if resized else animate,
-        provenance={
-            **resized,
-            "checkpoint": meta["digest"], "config": meta["config_hash"], "preset": meta["config"]["preset"],
-            "seed": meta["config"]["seed"], "trained_on": meta["data"], "shipped": path is None,
-        },
-    )  # fmt: skip
+    def row(about: Row) -> Candidate:
+        def animate(source, clip: Clip):
+            given = {name: getattr(clip, name) for name in ("frames", "audio", "pose", "shape", "expression")}
+            return generate(source, Driving(**given), **about.options)
+
+        reference = about.reference and about.reference(config, tree)
+        if other:
+            animate = at_size(animate, own, size, back=reference is None)
+            reference = reference and (lambda clip, cut=reference: cut(resized(clip, own)))
+        return Candidate(
+            about.name,
+            method.driven_by if about.driven_by is None else about.driven_by,
+            animate,
+            reference=reference,
+            provenance={
+                **({"generated_at": own} if other else {}), **({"options": about.options} if about.options else {}),
+                "checkpoint": meta["digest"], "config": meta["config_hash"], "preset": meta["config"]["preset"],
+                "seed": meta["config"]["seed"], "trained_on": meta["data"], "shipped": path is None,
+            },
+        )  # fmt: skip
+
+    return [row(about) for about in method.rows or (Row(name),)]
 
 
-def at_size(generate, own: int, size: int):
-    """`generate(source, clip)` of weights that work at `own` pixels, for frames of `size` pixels."""
+def _resize(frame: np.ndarray, size: int) -> np.ndarray:
+    way = cv2.INTER_AREA if size < len(frame) else cv2.INTER_CUBIC
+    return cv2.resize(frame, (size, size), interpolation=way)
 
-    def smaller(frame: np.ndarray) -> np.ndarray:
-        return cv2.resize(frame, (own, own), interpolation=cv2.INTER_AREA if own < size else cv2.INTER_CUBIC)
+
+def resized(clip: Clip, size: int) -> Clip:
+    """The clip at `size` pixels a side, its pose and landmarks with it."""
+    factor = np.float32(size / clip.frames.shape[1])
+    return replace(
+        clip,
+        frames=np.stack([_resize(frame, size) for frame in clip.frames]),
+        pose=None if clip.pose is None else clip.pose * np.array([1, 1, 1, *[factor] * 3], np.float32),
+        landmarks=None if clip.landmarks is None else clip.landmarks * factor,
+    )
+
+
+def at_size(generate, own: int, size: int, back: bool = True):
+    """`generate(source, clip)` of weights that work at `own` pixels, for frames of `size`; `back`: resized back to them."""
 
     def animate(source: np.ndarray, clip: Clip) -> np.ndarray:
-        frames = np.stack([smaller(frame) for frame in clip.frames])
-        pose = None if clip.pose is None else clip.pose * np.array([1, 1, 1, *[own / size] * 3], np.float32)
-        points = None if clip.landmarks is None else clip.landmarks * np.float32(own / size)
-        made = generate(smaller(source), replace(clip, frames=frames, pose=pose, landmarks=points))
-        way = cv2.INTER_CUBIC if own < size else cv2.INTER_AREA
-        return np.stack([cv2.resize(frame, (size, size), interpolation=way) for frame in made])
+        made = generate(_resize(source, own), resized(clip, own))
+        return np.stack([_resize(frame, size) for frame in made]) if back else made
 
     return animate
 
@@ -131,7 +148,7 @@ def evaluate(
     clips = source(protocol, data)
     candidates = [
         *baselines(clips, protocol.metrics),
-        *(candidate(n, (checkpoints or {}).get(n), protocol.size) for n in names),
+        *(row for n in names for row in rows_of(n, (checkpoints or {}).get(n), protocol.size)),
     ]
     looking = judges(protocol.judges, weights)
     return runner.run(protocol, clips, candidates, looking, results, progress=progress)

@@ -18,11 +18,12 @@ class Candidate:
         name: of the row.
         driven_by: what it may see of the target, of `DRIVERS`.
         generate: `f(source uint8 (H, W, 3), driving Clip) -> uint8 (T, H, W, 3)`. The clip is `allowed` by
-            `driven_by`. T and H, W are the driving clip's; frame 0 is not scored.
+            `driven_by`. T, H and W are those of `reference(clip)`; frame 0 is not scored.
         kind: "method", "baseline", "published" or "external".
         provenance: config hash, checkpoint hash and whatever else decides its frames; plain values.
         audio: `f(clip) -> float32 (640 T,)`, the sound that its frames are judged with; None: the clip's own.
         metrics: the only metrics that mean something for it; None: all.
+        reference: `f(clip) -> clip` whose frames its own are compared with; None: the clip itself.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Candidate:
     provenance: dict = field(default_factory=dict)
     audio: Callable[[Clip], np.ndarray] | None = None
     metrics: tuple[str, ...] | None = None
+    reference: Callable[[Clip], Clip] | None = None
 
     def __post_init__(self):
         strange = [name for name in self.driven_by if name not in DRIVERS]

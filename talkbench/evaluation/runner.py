@@ -186,6 +186,12 @@ def _evaluate(
     """Scores of `clip`'s motion and sound put on the first frame of `person` (the same clip, or another's)."""
     started = time.perf_counter()
     generated = np.asarray(candidate.generate(person.frames[0], allowed(clip, candidate.driven_by)))
+    shown = person
+    if candidate.reference is not None:
+        same = person is clip
+        clip = candidate.reference(clip)
+        shown = clip if same else candidate.reference(person)
+        real = Footage(clip.frames[1:], clip.audio[SAMPLES_PER_FRAME:])
     if generated.dtype != np.uint8 or generated.shape != clip.frames.shape:
         raise ValueError(
             f"{candidate.name} generated {generated.dtype} {generated.shape}; "
@@ -196,13 +202,13 @@ def _evaluate(
     audio = clip.audio if candidate.audio is None else candidate.audio(clip)
     fake = Footage(frames, audio[SAMPLES_PER_FRAME:])
     keys = [key for key in protocol.metrics if candidate.metrics is None or key in candidate.metrics]
-    crossing = person is not clip
+    crossing = shown is not clip
     impossible = [key for key in keys if crossing and key not in CROSSED]
     keys = [key for key in keys if key not in impossible]
-    scores = measure(keys, real, fake, judges, protocol.options, source=Footage(person.frames[:1]))
+    scores = measure(keys, real, fake, judges, protocol.options, source=Footage(shown.frames[:1]))
     record = {
         "identity": clip.identity,
-        **({"source": person.clip_id} if crossing else {}),
+        **({"source": shown.clip_id} if crossing else {}),
         "due": len(frames),
         "size": list(frames.shape[1:3]),
         "metrics": {
@@ -219,8 +225,8 @@ def _evaluate(
         record["features"] = why is None
         if record["features"]:
             per_clip = protocol.options.get(set_keys[0], {}).get("frames_per_clip", FRAMES_PER_CLIP)
-            shown = Footage(person.frames[1:]) if crossing else real
-            features = set_features(shown, fake, judges["features"], per_clip)
+            those = Footage(shown.frames[1:]) if crossing else real
+            features = set_features(those, fake, judges["features"], per_clip)
             write_features(path.with_suffix(".npz"), *features)
         else:
             record["unavailable"] |= dict.fromkeys(set_keys, why)

@@ -1,7 +1,7 @@
 """Method: what evaluation, animation and training need of a talking-face method."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,16 +14,37 @@ class Driving:
         frames: uint8 (T, H, W, 3) RGB at 25 frames/s, or None.
         audio: float32 (640 T,), 16 kHz mono, or None.
         pose: float32 (T, 6) as in `Clip.pose`, or None.
+        shape, expression: float32 (60,) and (T, 33), mesh coefficients as in `Clip`, or None.
     """
 
     frames: np.ndarray | None = None
     audio: np.ndarray | None = None
     pose: np.ndarray | None = None
+    shape: np.ndarray | None = None
+    expression: np.ndarray | None = None
 
     @property
     def num_frames(self) -> int:
         """T."""
         return len(self.frames) if self.frames is not None else len(self.audio) // 640
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of its own in the tables: a method run in one of its ways.
+
+    Attributes:
+        name: of the line.
+        options: of `generate`.
+        driven_by: None: as the method says.
+        reference: `reference(config, variables) -> f(clip) -> clip`: what its frames are compared with, where they show
+            something else than the clip's whole picture; None: the clip.
+    """
+
+    name: str
+    options: dict = field(default_factory=dict)
+    driven_by: tuple[str, ...] | None = None
+    reference: Callable | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,7 @@ class Method:
         generator: `generator(config, variables) -> generate`, where `variables` is {stage name: generator side} and
             `generate(source uint8 (H, W, 3), driving: Driving, **options) -> uint8 (T, H, W, 3)`.
         options: {name: (default, help)} of `generate`'s options; the command line makes flags of them.
+        rows: its lines in the tables; none: one of the method's name with all options as they are.
     """
 
     name: str
@@ -48,3 +70,4 @@ class Method:
     stages: Callable
     generator: Callable
     options: dict[str, tuple]
+    rows: tuple[Row, ...] = ()

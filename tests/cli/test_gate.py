@@ -40,7 +40,9 @@ def test_damaged_weights_are_caught(two_clips, monkeypatch, capsys):
     checkpoint.save(damaged, checkpoint.unflatten(flat), kept)
     capsys.readouterr()
     shipped = benchmark.shipped
-    monkeypatch.setattr(benchmark, "shipped", lambda name: damaged if name == "facevid2vid" else shipped(name))
+    monkeypatch.setattr(
+        benchmark, "shipped", lambda name: damaged if name == "facevid2vid" else shipped(name)
+    )
     assert main(["leaderboard", "check", *tables]) == 1
     printed = capsys.readouterr().out
     assert "worse" in printed and "facevid2vid" in printed and "PSNR" in printed.upper()

@@ -190,3 +190,21 @@ def test_wrong_audio_is_other_speech_of_the_same_speaker(source):
     source.clip_ids = ["p0_c0"]
     with pytest.raises(ValueError, match="only clip"):
         baselines.other_speech(source, "p0_c0", lambda clip_id: "one")
+
+
+def test_a_part_is_compared_with_the_part(tmp_path, protocol, source, judges):
+    def lower_half(clip):
+        return replace(clip, frames=clip.frames[:, clip.frames.shape[1] // 2 :])
+
+    def half(of):
+        return lambda source_frame, clip: of(clip).frames
+
+    simple = replace(protocol, metrics=("psnr", "l1"), judges={}, options={})
+    everyone = [
+        Candidate("part", ("video",), half(lower_half), reference=lower_half),
+        Candidate("whole", ("video",), half(lambda clip: clip), reference=lower_half),
+    ]
+    report = run(simple, source, everyone, {}, tmp_path)
+    assert {name for name, *_ in report.failed} == {"whole"}
+    table, _ = aggregate(rows(tmp_path)["part"], simple)
+    assert table["psnr"].value == 100 and table["l1"].value == 0
