@@ -1,7 +1,7 @@
 """Stage: the networks of a method that are optimised together, and how. The trainer knows nothing else of a method."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -24,6 +24,8 @@ class Stage:
         discriminator_loss: `f(params, stats, outputs, batch, rng) -> (terms, new_stats)`, or None without a GAN.
         weights: {term: weight}.
         frozen: reads the variables of frozen teachers (any tree, possibly empty): an argument of the compiled step.
+        settings: {section of the config: {key: value}}: what this stage has otherwise, such as its `train.steps`.
+        exported: whether its variables belong in the weight file (not: a stage whose result the next one takes up).
         sample: `f(generator_side, frozen, batch) -> images` float (N, columns, H, W, 3) in [0, 1], for sample grids.
     """
 
@@ -34,4 +36,6 @@ class Stage:
     weights: dict[str, float]
     discriminator_loss: Callable | None = None
     frozen: Callable[[], Any] = dict
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exported: bool = True
     sample: Callable | None = None

@@ -56,7 +56,8 @@ class Method:
         title: the paper's name for it.
         paper: authors, venue, year, identifier.
         driven_by: subset of ("video", "audio", "pose"): what it may see of the target.
-        stages: `stages(config) -> list[Stage]` in training order.
+        stages: `stages(config) -> list` in training order, of `Stage`s, or of `f(trained) -> Stage` where a stage starts from
+            earlier ones; `trained` is {stage name: generator side}.
         generator: `generator(config, variables) -> generate`, where `variables` is {stage name: generator side} and
             `generate(source uint8 (H, W, 3), driving: Driving, **options) -> uint8 (T, H, W, 3)`.
         options: {name: (default, help)} of `generate`'s options; the command line makes flags of them.

@@ -5,11 +5,13 @@ import tempfile
 from pathlib import Path
 
 import jax
+from ml_collections import ConfigDict
 
 from talkbench import __version__, methods
 from talkbench import config as configs
 from talkbench.data import sources
 from talkbench.evaluators import builtin
+from talkbench.stage import Stage
 from talkbench.training.checkpoints import ResumeError, SaveError
 from talkbench.training.trainer import INTERRUPTED, Interrupted, TrainingError, check_settings, train_stage
 from talkbench.weights import checkpoint
@@ -39,18 +41,30 @@ def train(name: str, kind: str, config, data: str, out: Path) -> Path:
     _check_writable(out)
     enable_compilation_cache()
     store = sources.open_store(data, config.data.size, "train")
-    variables = {}
+    variables, exported = {}, {}
     for stage in stages:
-        variables[stage.name] = train_stage(stage, store, config, name, out / stage.name)
+        stage = stage if isinstance(stage, Stage) else stage(variables)
+        variables[stage.name] = train_stage(
+            stage, store, with_settings(config, stage), name, out / stage.name
+        )
+        if stage.exported:
+            exported[stage.name] = variables[stage.name]
     path = out / f"{name}.npz"
     if jax.process_index() == 0:
         meta = {
             "kind": kind, "name": name, "config": configs.to_plain(config), "config_hash": configs.digest(config),
             "data": {"name": store.name, "fingerprint": store.fingerprint}, "talkbench": __version__,
         }  # fmt: skip
-        tree = variables if kind == "method" else builtin.exported(name, variables[stages[0].name])
+        tree = exported if kind == "method" else builtin.exported(name, variables[stage.name])
         checkpoint.save(path, tree, meta)
     return path
+
+
+def with_settings(config: ConfigDict, stage: Stage) -> ConfigDict:
+    """The config with what the stage has otherwise."""
+    own = config.copy_and_resolve_references()
+    own.update(stage.settings)
+    return own
 
 
 def _check_writable(out: Path) -> None:
