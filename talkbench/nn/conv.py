@@ -20,7 +20,9 @@ import numpy as np
 from talkbench.nn import winograd
 from talkbench.nn.spectral import spectral_normalize
 
-LARGEST_WINDOW = 5  # whose kernel gradient is worth its shifted copies
+LARGEST_COPY = (
+    2**24
+)  # floats; above it the kernel gradient's shifted copies cost more memory than they save time
 Form = Literal["auto", "direct", "cpu"]
 Padding = int | Sequence[int] | Sequence[tuple[int, int]]
 
@@ -92,10 +94,11 @@ def conv(
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _plane(x, kernel, pairs):
-    """A 2-D convolution of stride 1, by fewer multiplications where it is wide, whose kernel's gradient is one matrix product.
+    """A 2-D convolution of stride 1, by fewer multiplications where it is wide and nothing is differentiated.
 
-    Of the input, shifted sideways, with the output's gradient, shifted up and down. XLA's CPU backend makes of it a
-    convolution with a window as large as the picture: two to three times slower.
+    (There the shorter form has more to compile and to keep than it saves.) The kernel's gradient is one matrix product: of
+    the input, shifted sideways, with the output's gradient, shifted up and down. XLA's CPU backend makes of it a convolution
+    with a window as large as the picture: two to three times slower.
     """
     if winograd.pays(x.shape, kernel.shape):
         return winograd.convolve(_crop_or_pad(x, pairs), kernel)
@@ -103,16 +106,17 @@ def _plane(x, kernel, pairs):
 
 
 def _plane_forward(x, kernel, pairs):
-    return _plane(x, kernel, pairs), (x, kernel)
+    return _direct(x, kernel, (1, 1), pairs, (1, 1)), (x, kernel)
 
 
 def _plane_backward(pairs, kept, dy):
     x, kernel = kept
-    (kh, kw, fan_in, features), width = kernel.shape, dy.shape[2]
-    around = [(n - 1 - low, n - 1 - high) for n, (low, high) in zip((kh, kw), pairs, strict=True)]
-    dx = _plane(dy, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), tuple(around))
+    (dx,) = jax.linear_transpose(lambda x: _direct(x, kernel, (1, 1), pairs, (1, 1)), x)(dy)
+    kh, kw, fan_in, features = kernel.shape
+    if max(kw * x.size, kh * dy.size) > LARGEST_COPY:
+        return dx, *jax.linear_transpose(lambda kernel: _direct(x, kernel, (1, 1), pairs, (1, 1)), kernel)(dy)
     x = _crop_or_pad(x, pairs)
-    across = jnp.concatenate([x[:, :, j : j + width] for j in range(kw)], -1)
+    across = jnp.concatenate([x[:, :, j : j + dy.shape[2]] for j in range(kw)], -1)
     down = [_crop_or_pad(dy, ((i, kh - 1 - i), (0, 0))) for i in range(kh)]
     product = across.reshape(-1, kw * fan_in).T @ jnp.concatenate(down, -1).reshape(-1, kh * features)
     return dx, product.reshape(kw, fan_in, kh, features).transpose(2, 0, 1, 3)
@@ -123,7 +127,7 @@ _plane.defvjp(_plane_forward, _plane_backward)
 
 def _flat(x, kernel, stride, pairs, dilation):
     """A 2-D convolution in the form that is quick on a CPU."""
-    if max(kernel.shape[:2]) <= LARGEST_WINDOW and {*stride, *dilation} == {1}:
+    if {*stride, *dilation} == {1}:
         return _plane(x, kernel, pairs)
     return _direct(x, kernel, stride, pairs, dilation)
 

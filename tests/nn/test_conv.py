@@ -146,3 +146,12 @@ def test_gradients_of_gradients_agree():
 
     for ours, theirs in zip(penalty("cpu"), penalty("direct"), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+
+
+def test_large_pictures_take_the_direct_gradient(monkeypatch):
+    x, w = normal(1, 1, 6, 5, 3), normal(2, 3, 3, 3, 4)
+    gradient = jax.grad(lambda w: jnp.sin(conv(x, w, padding=1, form="cpu")).sum())
+    quick = gradient(w)
+    monkeypatch.setattr("talkbench.nn.conv.LARGEST_COPY", 1)
+    assert "dot_general" not in str(jax.make_jaxpr(gradient)(w))
+    np.testing.assert_allclose(gradient(w), quick, rtol=1e-4, atol=1e-5)
