@@ -10,7 +10,7 @@ from talkbench.data.synthetic.source import synthetic_clip
 from talkbench.data.view import view_of
 from talkbench.methods.method import Driving
 from talkbench.methods.pcavs import method as pcavs
-from talkbench.methods.pcavs import stages
+from talkbench.methods.pcavs import report, stages
 from talkbench.methods.pcavs.modules import held, modules
 from talkbench.training import optimizer
 from talkbench.training.step import init_state, make_step
@@ -161,6 +161,14 @@ def test_bad_input_is_one_clear_line(generate, clip, caplog):
     with caplog.at_level(logging.WARNING):
         assert len(generate(source, Driving(audio=np.zeros(640, np.float32)))) == 1
     assert "silent" in caplog.text
+
+
+def test_report_reads_both_encoders(trained, clip):
+    config, _, side, *_ = trained
+    seen, heard = report.encoders(config, {"generator": side}, batch=5)
+    rows = seen(clip.frames), heard(clip.audio)
+    assert rows[0].shape == rows[1].shape == (12, 16)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=-1), 1, rtol=1e-5)
 
 
 def test_sample_grid(trained):
