@@ -105,6 +105,6 @@ def _reduced() -> dict:
         },
         "optimizer": adam(1.5e-3, b1=0.9, schedule="cosine", warmup_steps=100, clip_norm=5.0),
         "train": run(
-            steps=1200, batch_size=8, ema_decay=0.995, log_every=50, sample_every=400, checkpoint_every=200
+            steps=3000, batch_size=8, ema_decay=0.998, log_every=50, sample_every=500, checkpoint_every=250
         ),
     }  # fmt: skip

@@ -272,7 +272,7 @@ def generator_stage(config: ConfigDict, trained: dict | None = None) -> Stage:
         code = run.pose_code(run("E", posing, method="feature"))
         made = run("G", networks.style(vector, run("E", content, method="mouth_embed"), code), identity_map)
         columns = [(x + 1) / 2 for x in (source, posing, target, made)]
-        return jnp.stack([*columns, jnp.abs(made - target)], 1)
+        return jnp.stack([*columns, jnp.abs(made - target) / 2], 1)
 
     features = Reconstruction(
         _pictures(config),

@@ -173,7 +173,7 @@ def test_report_reads_both_encoders(trained, clip):
 
 def test_sample_grid(trained):
     _, stage, side, batch, _ = trained
-    images = stage.sample(side, stage.frozen(), batch)
+    images = jax.jit(stage.sample)(side, stage.frozen(), batch)
     assert images.shape == (4, 5, SIZE, SIZE, 3)
     assert images.min() >= 0 and images.max() <= 1
 
