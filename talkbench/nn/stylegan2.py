@@ -90,21 +90,22 @@ class ModulatedConv(nn.Module):
 
     x (B, H, W, I), style (B, S) -> (B, H, W, features), twice the size with `upsample` (transposed convolution, then
     `blur`). The scaling is put on the input and the normalisation on the output, which is the same as one kernel for
-    each sample, and one convolution for the batch.
+    each sample, and one convolution for the batch. `lr_mul` as in `EqualLinear`.
     """
 
     features: int
     window: int = 3
     demodulate: bool = True
     upsample: bool = False
+    lr_mul: float = 1.0
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array, style: jax.Array) -> jax.Array:
         width, k = x.shape[-1], self.window
-        kernel = self.param("kernel", nn.initializers.normal(1.0), (k, k, width, self.features))
-        kernel = kernel * np.float32(1 / np.sqrt(width * k * k))
-        scale = EqualLinear(width, bias_value=1.0, name="modulation")(style.astype(jnp.float32))
+        kernel = self.param("kernel", nn.initializers.normal(1 / self.lr_mul), (k, k, width, self.features))
+        kernel = kernel * np.float32(self.lr_mul / np.sqrt(width * k * k))
+        scale = EqualLinear(width, 1 / self.lr_mul, self.lr_mul, name="modulation")(style.astype(jnp.float32))
         dtype = self.dtype or x.dtype
         x = x.astype(dtype) * scale[:, None, None].astype(dtype)
         if self.upsample:
@@ -122,11 +123,13 @@ class StyledConv(nn.Module):
 
     features: int
     upsample: bool = False
+    lr_mul: float = 1.0
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array, style: jax.Array, noise: jax.Array) -> jax.Array:
-        x = ModulatedConv(self.features, upsample=self.upsample, dtype=self.dtype, name="conv")(x, style)
+        sizes = {"upsample": self.upsample, "lr_mul": self.lr_mul, "dtype": self.dtype}
+        x = ModulatedConv(self.features, name="conv", **sizes)(x, style)
         strength = self.param("noise_strength", nn.initializers.zeros, (1,))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return fused_leaky_relu(x + (strength * noise).astype(x.dtype) + bias.astype(x.dtype))
@@ -136,10 +139,12 @@ class ToRGB(nn.Module):
     """1x1 modulated convolution to `channels`, plus the picture so far at twice its size (if there is one)."""
 
     channels: int = 3
+    lr_mul: float = 1.0
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array, style: jax.Array, skip: jax.Array | None = None) -> jax.Array:
-        y = ModulatedConv(self.channels, 1, demodulate=False, dtype=self.dtype, name="conv")(x, style)
+        sizes = {"demodulate": False, "lr_mul": self.lr_mul, "dtype": self.dtype}
+        y = ModulatedConv(self.channels, 1, name="conv", **sizes)(x, style)
         y = y.astype(jnp.float32) + self.param("bias", nn.initializers.zeros, (self.channels,))
         return y if skip is None else y + upsample(skip)

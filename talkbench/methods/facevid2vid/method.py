@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from talkbench.methods.facevid2vid import equivariance, losses, motion, pixels, teachers
+from talkbench.methods.facevid2vid import equivariance, losses, motion, teachers
 from talkbench.methods.facevid2vid.features import Pair
 from talkbench.methods.facevid2vid.networks import (
     Discriminator,
@@ -17,6 +17,7 @@ from talkbench.methods.facevid2vid.networks import (
 )
 from talkbench.methods.facevid2vid.pose import angles, pose_rotation, relative_rotation, transform_keypoints
 from talkbench.methods.method import Driving, Method
+from talkbench.nn import pixels
 from talkbench.stage import Stage
 
 NETWORKS = ("keypoint_detector", "estimator", "generator")

@@ -308,6 +308,8 @@ class Generator(nn.Module):
         mapping_layers: of that network.
         constant: a learned first map exists (published checkpoints have one); it is used where no map is given.
         patch: the last level makes squares of patch x patch pixels (1: published).
+        lr_mul: of the modulated convolutions (see `nn.stylegan2`). Weights of deviation 1 need long training; with 8,
+            Adam's steps are 8 times as long.
     """
 
     widths: Sequence[int] = (512, 512, 512, 512, 256, 128)
@@ -316,6 +318,7 @@ class Generator(nn.Module):
     mapping_layers: int = 8
     constant: bool = True
     patch: int = 1
+    lr_mul: float = 1.0
     dtype: Any = None
 
     @nn.compact
@@ -356,14 +359,14 @@ class Generator(nn.Module):
             raise ValueError(f"identity map {identity_map.shape}, this generator starts from {first[1:]}")
         if self.style_mlp:
             style = MappingNetwork(style.shape[-1], self.mapping_layers, name="style")(style)
-        channels, dtype = 3 * self.patch**2, self.dtype
-        x = StyledConv(self.widths[0], dtype=dtype, name="conv1")(identity_map, style, noise[0])
-        picture = ToRGB(channels, dtype, name="to_rgb1")(x, style)
+        channels, how = 3 * self.patch**2, {"lr_mul": self.lr_mul, "dtype": self.dtype}
+        x = StyledConv(self.widths[0], name="conv1", **how)(identity_map, style, noise[0])
+        picture = ToRGB(channels, name="to_rgb1", **how)(x, style)
         for i, width in enumerate(self.widths[1:]):
-            up = StyledConv(width, upsample=True, dtype=dtype, name=f"convs_{2 * i}")
+            up = StyledConv(width, upsample=True, name=f"convs_{2 * i}", **how)
             x = up(x, style, noise[2 * i + 1])
-            x = StyledConv(width, dtype=dtype, name=f"convs_{2 * i + 1}")(x, style, noise[2 * i + 2])
-            picture = ToRGB(channels, dtype, name=f"to_rgbs_{i}")(x, style, picture)
+            x = StyledConv(width, name=f"convs_{2 * i + 1}", **how)(x, style, noise[2 * i + 2])
+            picture = ToRGB(channels, name=f"to_rgbs_{i}", **how)(x, style, picture)
         return jnp.tanh(_unpatched(picture, self.patch))
 
     def _draw(self, shape):

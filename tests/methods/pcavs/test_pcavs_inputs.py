@@ -1,20 +1,33 @@
 """Sound and pictures before the networks see them. numpy only."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 from talkbench.data.clip import Clip
 from talkbench.data.view import view_of
 from talkbench.methods.pcavs import augment, frames, mel
+from talkbench.methods.pcavs.features import (
+    FeatureError,
+    Pictures,
+    Portrait,
+    Reconstruction,
+    Speech,
+    pose_numbers,
+)
 
 
 def sound(count=12, seed=0):
     return np.random.default_rng(seed).normal(0, 0.05, count * 640).astype(np.float32)
 
 
-def clip(count=12, size=32):
-    pictures = np.zeros((count, size, size, 3), np.uint8)
-    return Clip("c", "somebody", pictures, sound(count))
+def clip(count=12, size=32, labels=True):
+    rng = np.random.default_rng(1)
+    marks = rng.uniform(4, size - 4, (count, 68, 3)).astype(np.float32) if labels else None
+    pose = np.tile(np.float32([30, 0, -15, 2, 0, 1]), (count, 1)) if labels else None
+    pictures = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    return Clip("c", "somebody", pictures, sound(count), landmarks=marks, pose=pose)
 
 
 def test_windows_are_the_published_ones_at_their_own_frames():
@@ -106,3 +119,74 @@ def test_shape_changes_keep_the_size():
         change = augment.draw(rng)
         made = augment.finish(augment.reshape(picture, change), change, rng)
         assert made.shape == picture.shape and made.dtype == np.uint8
+
+
+def test_examples_are_what_they_say():
+    view = view_of(clip())
+    plain = Pictures(crop=False, colour="none", shape=False, blur=False)
+    features = pickle.loads(pickle.dumps(Reconstruction(plain, people=4, mouth=True, pose=True)))
+    example = features(view, np.random.default_rng(3))
+    of = lambda picture: next(i for i in range(12) if (view.frame(i) == picture).all())  # noqa: E731
+    target = of(example["target"])
+    assert of(example["posing"]) == target and 0 <= of(example["source"]) < 12
+    np.testing.assert_allclose(example["heard"], mel.windows(sound())[target], atol=2e-4)
+    assert example["label"] == 0 and example["label"].dtype == np.int32
+    np.testing.assert_allclose(example["pose"], [2, 0, -1, 2, 0, 0], atol=1e-6)
+    assert set(Portrait(plain, 4)(view, np.random.default_rng(0))) == {"source", "label"}
+
+
+def test_mirrored_examples_carry_mirrored_labels():
+    view = view_of(clip())
+    plain = Pictures(crop=False, colour="none", shape=False, blur=False)
+    features = Reconstruction(plain, flip=True, mouth=True, pose=True)
+    seen = set()
+    for seed in range(20):
+        example = features(view, np.random.default_rng(seed))
+        found = [i for i in range(12) if (view.frame(i) == example["target"]).all()]
+        turned = [i for i in range(12) if (view.frame(i)[:, ::-1] == example["target"]).all()]
+        assert len(found) + len(turned) == 1
+        mouth = view.landmarks[(found or turned)[0], 48:68, :2].mean(0) / 16 - 1
+        sign = 1 if found else -1
+        np.testing.assert_allclose(example["mouth"][:2], mouth * (sign, 1), atol=1e-5)
+        np.testing.assert_allclose(example["pose"], [2 * sign, 0, -sign, 2 * sign, 0, 0], atol=1e-6)
+        seen.add(sign)
+    assert seen == {1, -1}
+
+
+def test_the_pair_of_frames_changes_colour_together():
+    view = view_of(clip(count=1))
+    plain = Pictures(crop=False, colour="none", shape=False, blur=False)
+    example = Reconstruction(plain, jitter=(0.5, 0.5, 0.5, 0.0))(view, np.random.default_rng(0))
+    np.testing.assert_array_equal(example["source"], example["target"])
+    assert (example["source"] != view.frame(0)).any()
+
+
+def test_speech_windows_and_shifted_negatives():
+    view = view_of(clip())
+    plain = Pictures(crop=False, colour="none", shape=False, blur=False)
+    example = Speech(plain, length=3, negatives=4)(view, np.random.default_rng(0))
+    assert example["seen"].shape == (3, 32, 32, 3) and example["shifted"].shape == (4, 3, 80, 20)
+    first = next(i for i in range(12) if (view.frame(i) == example["seen"][0]).all())
+    windows = mel.windows(sound())
+    np.testing.assert_allclose(example["heard"], windows[first : first + 3], atol=2e-4)
+    for other in example["shifted"]:
+        start = np.abs(windows[:10] - other[0]).max((1, 2)).argmin()
+        assert abs(start - first) >= 3
+    with pytest.raises(FeatureError, match="sync.length=12"):
+        Speech(plain, length=13)(view, np.random.default_rng(0))
+    with pytest.raises(FeatureError, match="sync.negatives=0"):
+        Speech(plain, length=12, negatives=1)(view, np.random.default_rng(0))
+
+
+def test_missing_labels_are_named_with_the_switch():
+    view = view_of(clip(labels=False))
+    with pytest.raises(FeatureError, match="loss.mouth=0"):
+        Reconstruction(Pictures(), mouth=True)(view, np.random.default_rng(0))
+    with pytest.raises(FeatureError, match="loss.pose_code=0"):
+        Reconstruction(Pictures(), pose=True)(view, np.random.default_rng(0))
+    with pytest.raises(FeatureError, match="num_classes=1"):
+        Portrait(Pictures(), 0)(view, np.random.default_rng(0))
+
+
+def test_pose_numbers_are_zero_for_a_frontal_face():
+    assert not pose_numbers(np.float32([0, 0, 0, 0, 0, 1]), 64).any()

@@ -110,6 +110,10 @@ def test_modulated_convolution_is_one_kernel_for_each_sample():
         np.testing.assert_allclose(made[sample, 1, 2], expected, rtol=1e-4, atol=1e-5)
     doubled = ModulatedConv(6, upsample=True).apply(variables, x, style)
     assert doubled.shape == (2, 10, 10, 6)
+    faster = ModulatedConv(6, lr_mul=8.0)
+    eighths = {"params": jax.tree.map(lambda weight: weight / 8, params)}
+    np.testing.assert_allclose(faster.apply(eighths, x, style), made, rtol=1e-4, atol=1e-5)
+    assert 0.5 < faster.init(jax.random.key(0), x, style)["params"]["kernel"].std() * 8 < 2
 
 
 def test_filters_by_their_definition():

@@ -1,4 +1,4 @@
-"""Terms of the `tiny` recipe that the paper lacks (weight 0 in `paper`): plain pixel differences. (B, H, W, 3) in [0, 1]."""
+"""Plain pixel differences that the `tiny` recipes have and the papers lack. Pictures are (B, H, W, 3)."""
 
 import jax
 import jax.numpy as jnp
