@@ -46,10 +46,11 @@ def aligned(images: jax.Array, landmarks: jax.Array) -> jax.Array:
     )
     target = jnp.asarray(arcface.TEMPLATE, jnp.float32) + 0.5
     p, q = points - points.mean(1, keepdims=True), target - target.mean(0)
-    spread = jnp.square(q).sum()  # from the cut to the picture: the inverse of the similarity, fitted as such
+    spread = jnp.square(p).sum((1, 2))
     a = (p * q).sum((1, 2)) / spread
-    b = (q[:, 0] * p[..., 1] - q[:, 1] * p[..., 0]).sum(1) / spread
-    turn = jnp.stack([jnp.stack([a, -b], -1), jnp.stack([b, a], -1)], 1)
+    b = (p[..., 0] * q[:, 1] - p[..., 1] * q[:, 0]).sum(1) / spread
+    # The way back from the cut to the picture.
+    turn = jnp.stack([jnp.stack([a, b], -1), jnp.stack([-b, a], -1)], 1) / (a**2 + b**2)[:, None, None]
     line = np.arange(arcface.SIZE) + 0.5
     grid = jnp.asarray(np.stack(np.meshgrid(line, line), -1), jnp.float32) - target.mean(0)
     place = jnp.einsum("bij,hwj->bhwi", turn, grid) + points.mean(1)[:, None, None]
