@@ -40,10 +40,35 @@ def moved(source: mesh.Motion, head: np.ndarray) -> np.ndarray:
     return source.head + head - head[:1]
 
 
+def listener(config: ConfigDict, variables: dict):
+    """`hear(audio (640 T,), source uint8 (S, S, 3), landmarks (68, >= 2)) -> expression (T, 33), head (T, 5)` by G_ani.
+
+    Expressions are in 0..1, the head in degrees and shares of the side, as in `mesh.Motion`.
+    """
+    net, side, kind = animation_stage.network(config), variables["animation"], config.model.identity
+
+    @jax.jit
+    def run(side, frozen, audio, image, landmarks):
+        made = animation_stage.animate(net, side, audio, style.embedding(kind, frozen, image, landmarks))
+        return {part: made[part][0] for part in animation_stage.PARTS}
+
+    frozen = cache(lambda: style.load(kind))
+
+    def hear(audio: np.ndarray, source: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        points = np.asarray(landmarks, np.float32)[None, :, :2]
+        curves = run(side, frozen(), sound.features(audio)[None], source[None], points)
+        curves = {part: sound.to_video_rate(np.asarray(curve)) for part, curve in curves.items()}
+        expression = np.zeros((len(curves["mouth"]), mesh.EXPRESSIONS))
+        expression[:, list(mesh.MOUTH)] = curves["mouth"]
+        expression[:, list(mesh.EYEBROWS)] = curves["eyebrow"]
+        return np.clip(expression, 0, 1), animation_stage.head_of(curves["head"], config)
+
+    return hear
+
+
 def generator(config: ConfigDict, variables: dict, batch: int = 20):
     """`generate(source, driving, **options)`: the reference's feature once, the rest in batches of frames."""
     net, side, size, model = network(config), variables["video"], config.data.size, config.model
-    speaking, voice = animation_stage.network(config), variables["animation"]
     weights = {"params": side["params"]["video"], "batch_stats": side["stats"]["video"]}
 
     encode = jax.jit(lambda weights, image: net.apply(weights, image, method="encode"))
@@ -55,28 +80,15 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
         made = net.apply(weights, many(image), many(feature), flow, method="animate")["image"]
         return jnp.clip(jnp.round(made * 255), 0, 255).astype(jnp.uint8)
 
-    @jax.jit
-    def hear(voice, frozen, audio, image, landmarks):
-        identity = style.embedding(model.identity, frozen, image, landmarks)
-        made = animation_stage.animate(speaking, voice, audio, identity)
-        return {part: made[part][0] for part in animation_stage.PARTS}
-
-    teacher = cache(lambda: style.load(model.identity))
+    heard = listener(config, variables)
 
     def by_sound(
         still: mesh.Motion, driving: Driving, source: np.ndarray, landmarks: np.ndarray
     ) -> mesh.Motion:
         """What G_ani makes of the sound; the head starts where the source's is."""
-        heard = sound.features(driving.audio[: SAMPLES_PER_FRAME * driving.num_frames])
-        curves = hear(
-            voice, teacher(), heard[None], source[None], np.asarray(landmarks, np.float32)[None, :, :2]
-        )
-        curves = {part: sound.to_video_rate(np.asarray(curve)) for part, curve in curves.items()}
-        expression = np.zeros((driving.num_frames, mesh.EXPRESSIONS))
-        expression[:, list(mesh.MOUTH)] = curves["mouth"]
-        expression[:, list(mesh.EYEBROWS)] = curves["eyebrow"]
-        head = moved(still, animation_stage.head_of(curves["head"], config))
-        return replace(still, expression=np.clip(expression, 0, 1), head=head)
+        audio = driving.audio[: SAMPLES_PER_FRAME * driving.num_frames]
+        expression, head = heard(audio, source, landmarks)
+        return replace(still, expression=expression, head=moved(still, head))
 
     def by_mesh(still: mesh.Motion, driving: Driving) -> mesh.Motion:
         """The driver's changes from its first frame on: errors of the source's fit then cancel."""

@@ -66,36 +66,37 @@ def _perceptual(kind: str, frozen, made, target) -> jax.Array:
 
 
 def video_stage(config: ConfigDict) -> Stage:
-    """G_vid on the sum of the losses, then the discriminator."""
+    """G_vid on the sum of the losses, then the discriminator (where `gan` or `feature_matching` has a weight)."""
     model, weights, kind = config.model, config.loss.video.to_dict(), config.model.perceptual
     if kind not in TEACHERS:
         raise ValueError(f"model.perceptual={kind!r}: there are {', '.join(TEACHERS)}")
     generator = network(config)
     critic = PatchDiscriminator(dtype=TYPES[config.train.dtype], **model.discriminator)
+    adversarial = weights["gan"] > 0 or weights["feature_matching"] > 0
     absent = {"perceptual": kind == "none", "mouth": not weights["mouth"]}
+    absent |= dict.fromkeys(("gan", "feature_matching"), not adversarial)
     weights = {name: weight for name, weight in weights.items() if not absent.get(name)}
 
     def init(key, batch):
         source = unit(batch["source"])
         keys = jax.random.split(key)
         made = generator.init(keys[0], source, batch["flow"], train=True)
-        return side_of(video=made), side_of(discriminator=critic.init(keys[1], source, train=True))
+        judge = side_of(discriminator=critic.init(keys[1], source, train=True)) if adversarial else None
+        return side_of(video=made), judge
 
     def generator_loss(params, stats, discriminator, frozen, batch, rng):
         source, driving = unit(batch["source"]), unit(batch["driving"])
         out, new = train_apply(generator, params["video"], stats["video"], source, batch["flow"])
         made = out["image"]
 
-        def judged(images):  # statistics of this pass are dropped
-            side = (discriminator[part]["discriminator"] for part in ("params", "stats"))
-            return train_apply(critic, *side, images)[0]
-
-        (fake_maps, fake), (real_maps, _) = judged(made), judged(driving)
-        terms = {
-            "gan": losses.generator_gan(fake),
-            "feature_matching": losses.feature_matching(real_maps, fake_maps),
-            "reconstruction": pyramid_difference(made, driving),
-        }
+        terms = {"reconstruction": pyramid_difference(made, driving)}
+        if adversarial:
+            judge = [discriminator[part]["discriminator"] for part in ("params", "stats")]
+            # Statistics of these passes are dropped.
+            (fake_maps, fake), _ = train_apply(critic, *judge, made)
+            (real_maps, _), _ = train_apply(critic, *judge, driving)
+            terms["gan"] = losses.generator_gan(fake)
+            terms["feature_matching"] = losses.feature_matching(real_maps, fake_maps)
         if kind != "none":
             terms["perceptual"] = _perceptual(kind, frozen, made, driving)
         if "mouth" in batch:
@@ -125,7 +126,7 @@ def video_stage(config: ConfigDict) -> Stage:
         init,
         generator_loss,
         weights,
-        discriminator_loss,
+        discriminator_loss if adversarial else None,
         frozen=lambda: _teacher(kind),
         sample=sample,
     )

@@ -22,6 +22,8 @@ SMALL = {
     "model.animation.features": "16", "model.animation.extractor_blocks": "1", "model.animation.mouth_blocks": "1",
     "model.animation.temporal_blocks": "2", "model.animation.style_blocks": "2", "model.animation_discriminator.features": "8",
     "model.animation_discriminator.num_down": "2", "optimizer.warmup_steps": "1", "loss.animation.mouth": "10.0",
+    "loss.video.gan": "0.1",
+    "loss.video.feature_matching": "0.5",
 }  # fmt: skip
 
 
