@@ -24,8 +24,8 @@ def motion_of(view, frames: np.ndarray, size: int) -> mesh.Motion:
     absent = [name for name, value in labels.items() if value is None]
     if absent:
         raise FeatureError(
-            f"{view.clip_id}: no {', '.join(absent)}; HDTF learns from clips with landmarks and mesh coefficients "
-            "(`methods.hdtf.face_fit.fit_face` makes them of landmarks)"
+            f"{view.clip_id}: no {', '.join(absent)}; HDTF learns from clips with landmarks and mesh coefficients: "
+            "`python -m talkbench.methods.hdtf.fit` makes these of landmarks"
         )
     return mesh.from_labels(
         view.shape, view.expression[frames], view.pose[frames, :3], view.landmarks[frames], size

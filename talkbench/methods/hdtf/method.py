@@ -10,11 +10,10 @@ from ml_collections import ConfigDict
 
 from talkbench.data.clip import SAMPLES_PER_FRAME
 from talkbench.geometry.face_model import free_model
-from talkbench.geometry.head import PIVOT
-from talkbench.geometry.rotations import head_rotation
 from talkbench.methods.atvgnet import detect
 from talkbench.methods.hdtf import animation_stage, face_fit, mesh, sound, style
 from talkbench.methods.hdtf.device_flow import approximate_flow
+from talkbench.methods.hdtf.fit import motion_of_fit
 from talkbench.methods.hdtf.video_stage import network, unit, video_stage
 from talkbench.methods.method import Driving, Method, Row
 
@@ -30,9 +29,7 @@ def source_motion(landmarks: np.ndarray, side: int) -> mesh.Motion:
     """Shape, expression, pose of the face in a square picture, fitted to its landmarks (68, >= 2), centres at +0.5."""
     # Detected points are off by about a hundredth of a face; a stiffer fit does not follow that.
     fit = face_fit.fit_face(free_model(), np.asarray(landmarks)[None, :, :2], noise=0.02)
-    pivot = fit.translation + fit.scale * (head_rotation(fit.angles) @ PIVOT)[:, :2] * (1, -1)
-    head = np.concatenate([fit.angles, pivot / side], 1)
-    return mesh.Motion(fit.shape, fit.expression[:, : mesh.EXPRESSIONS], head, fit.scale / side)
+    return motion_of_fit(fit, side)
 
 
 def moved(source: mesh.Motion, head: np.ndarray) -> np.ndarray:
