@@ -22,6 +22,7 @@ def get_config(preset: str) -> ConfigDict:
                 "hourglass_blocks": 5, "hourglass_max_features": 512, "num_bottleneck_blocks": 2, "align_corners": True,
                 "flow_padding": "zeros", "mixed": False, "colour_order": "rgb",
             },
+            "seen_only": False,  # True (ours): vertices of the driving face that look away move no pixels of F_app
             "discriminator": {"block_expansion": 32, "num_blocks": 4, "max_features": 512},
             "animation": {
                 "features": 256, "extractor_blocks": 18, "style_blocks": 3, "mouth_blocks": 8, "temporal_blocks": 4,
@@ -63,6 +64,7 @@ def _reduced() -> dict:
                 "block_expansion": 16, "num_down_blocks": 1, "max_features": 40, "hourglass_expansion": 20,
                 "hourglass_blocks": 4, "hourglass_max_features": 64, "flow_padding": "edge", "mixed": True,
             },
+            "seen_only": True,
             "discriminator": {"block_expansion": 8, "num_blocks": 3, "max_features": 64},
             "animation": {
                 "features": 48, "extractor_blocks": 6, "style_blocks": 2, "mouth_blocks": 4, "temporal_blocks": 4,

@@ -43,12 +43,14 @@ class Pair:
         colour: widths of a colour jitter that both share, see `data.augment.draw_jitter`.
         jitter: deviation of a common shift of both meshes, in shares of the side: fitted meshes lie a little off.
         mouth: give the driving frame's `mouth`: centre x, y and half width in [-1, 1].
+        seen_only: driving vertices that face away move no pixels.
     """
 
     flip: bool = True
     colour: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     jitter: float = 0.0
     mouth: bool = False
+    seen_only: bool = False
 
     def __call__(self, view, rng: np.random.Generator) -> dict:
         chosen = rng.integers(0, view.num_frames, 2)
@@ -57,7 +59,8 @@ class Pair:
         source, driving = mesh.points(motion_of(view, chosen, size), size) + size * self.jitter * rng.normal(
             size=2
         )
-        flow = approximate_flow(source, driving, size)[0].astype(np.float32)
+        hidden = mesh.hidden(driving[None])[0] if self.seen_only else None
+        flow = approximate_flow(source, driving, size, hidden)[0].astype(np.float32)
         mirrored = self.flip and rng.random() < 0.5
         if mirrored:
             frames, flow = frames[:, :, ::-1], mesh.mirrored_flow(flow)

@@ -5,11 +5,12 @@ the place of the head's pivot, x right and y down. Lengths are in shares of the 
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
 from talkbench.geometry.face_model import free_model
-from talkbench.geometry.head import EXPRESSION_NAMES, PIVOT
+from talkbench.geometry.head import EXPRESSION_NAMES, FACE, PIVOT, head
 from talkbench.geometry.rotations import head_rotation
 
 EXPRESSIONS = len(EXPRESSION_NAMES)
@@ -52,6 +53,26 @@ def points(motion: Motion, size: int) -> np.ndarray:
     """The 468 vertices in pictures `size` pixels a side: (T, 468, 2) pixels, integers at pixel centres as in HDTF's flow."""
     turned = _turned(motion.shape, motion.expression, motion.head[:, :3])
     return size * (motion.scale * turned + motion.head[:, None, 3:]) - 0.5
+
+
+@cache
+def _corners() -> tuple[np.ndarray, np.ndarray]:
+    """Triangles of the face (F, 3), and which vertices they touch (F, 468)."""
+    triangles = head().triangles
+    triangles = triangles[(triangles < FACE.stop).all(1)]
+    touched = np.zeros((len(triangles), FACE.stop), np.float32)
+    for corner in triangles.T:
+        touched[np.arange(len(triangles)), corner] = 1
+    return triangles, touched
+
+
+def hidden(points: np.ndarray) -> np.ndarray:
+    """Which vertices (T, 468, 2) face away: all triangles around them are seen from behind. bool (T, 468)."""
+    triangles, touched = _corners()
+    first, second, third = (points[:, corner] for corner in triangles.T)
+    a, b = second - first, third - first
+    front = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0] < 0  # counter-clockwise, y down
+    return (front.astype(np.float32) @ touched == 0) & (touched.sum(0) > 0)
 
 
 def from_labels(

@@ -71,8 +71,8 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
     encode = jax.jit(lambda weights, image: net.apply(weights, image, method="encode"))
 
     @jax.jit
-    def draw(weights, image, feature, reference, driving):
-        flow, _ = approximate_flow(reference, driving, size)
+    def draw(weights, image, feature, reference, driving, hidden):
+        flow, _ = approximate_flow(reference, driving, size, hidden=hidden)
         many = lambda x: jnp.broadcast_to(x, (len(flow), *x.shape[1:]))  # noqa: E731
         made = net.apply(weights, many(image), many(feature), flow, method="animate")["image"]
         return jnp.clip(jnp.round(made * 255), 0, 255).astype(jnp.uint8)
@@ -101,11 +101,13 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
         feature = encode(weights, image)
         start_points = mesh.points(reference, size).astype(np.float32)
         points = mesh.points(motion, size).astype(np.float32)
+        hidden = mesh.hidden(points) if model.seen_only else np.zeros(points.shape[:2], bool)
         made = []
         for start in range(0, len(points), batch):
-            part = points[start : start + batch]
-            padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), 0)])
-            made.append(np.asarray(draw(weights, image, feature, start_points, padded))[: len(part)])
+            # The last batch is padded with its last frame.
+            chosen = np.minimum(np.arange(start, start + batch), len(points) - 1)
+            drawn = draw(weights, image, feature, start_points, points[chosen], hidden[chosen])
+            made.append(np.asarray(drawn)[: len(points) - start])
         return np.concatenate(made)
 
     def generate(source: np.ndarray, driving: Driving, *, driver="audio", landmarks=None) -> np.ndarray:

@@ -119,7 +119,7 @@ def video_stage(config: ConfigDict) -> Stage:
         return jnp.stack([source, driving, out["image"], *(large(out[name]) for name in names)], 1)
 
     augment = config.augment
-    features = Pair(augment.flip, tuple(augment.colour), augment.jitter, mouth=not absent["mouth"])
+    features = Pair(augment.flip, tuple(augment.colour), augment.jitter, not absent["mouth"], model.seen_only)
     return Stage(
         "video",
         features,

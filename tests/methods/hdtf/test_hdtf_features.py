@@ -7,8 +7,9 @@ from talkbench.data.synthetic.source import synthetic_clip
 from talkbench.data.view import view_of
 from talkbench.geometry.face_model import free_model
 from talkbench.geometry.head import EXPRESSION_NAMES
-from talkbench.methods.hdtf import mesh
+from talkbench.methods.hdtf import device_flow, mesh
 from talkbench.methods.hdtf.features import FeatureError, Pair, Speech, motion_of
+from talkbench.methods.hdtf.host_flow import approximate_flow
 
 SIZE = 64
 
@@ -57,6 +58,29 @@ def test_the_flow_brings_the_source_face_to_the_driving_one(clip):
         mirrored.add(any((pair["source"] == frame[:, ::-1]).all() for frame in clip.frames))
     assert mirrored == {True, False}
     assert np.mean(moved) < 0.5 * np.mean(still)
+
+
+def test_vertices_that_look_away_move_no_pixels(clip):
+    """None from the front; on a turned head the far side, and host and device agree on the flow without it."""
+    motion = motion_of(view_of(clip), np.arange(2), SIZE)
+    angles = np.array([[0.0, 0, 0], [50, 0, 0]])  # the nose to picture right
+    turned = mesh.Motion(
+        0 * motion.shape, 0 * motion.expression, np.concatenate([angles, motion.head[:, 3:]], 1), 1 / 3
+    )
+    points = mesh.points(turned, SIZE)
+    hidden = mesh.hidden(points)
+    assert hidden[0].mean() < 0.1 < hidden[1].mean() < 0.5
+    model = free_model().mean
+    assert model[hidden[1], 0].mean() > 0.2  # the subject's left, which has gone behind
+    kept = approximate_flow(points[0], points[1], SIZE)[0]
+    host = approximate_flow(points[0], points[1], SIZE, hidden[1])[0]
+    device, _ = device_flow.approximate_flow(
+        *(x.astype(np.float32) for x in (points[:1], points[1:])), SIZE, hidden=hidden[1:]
+    )
+    assert (np.abs(host - kept).max(-1) > 1e-3).any()
+    assert (np.abs(np.asarray(device[0]) - host).max(-1) > 1e-4).mean() < 0.01  # pixels between two vertices
+    with pytest.raises(ValueError, match="looks away"):
+        approximate_flow(points[0], points[1], SIZE, np.ones(468, bool))
 
 
 def test_jitter_moves_both_meshes_alike(clip):
