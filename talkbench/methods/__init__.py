@@ -7,6 +7,7 @@ METHODS = {
     "facevid2vid": "talkbench.methods.facevid2vid.method:METHOD",
     "atvgnet": "talkbench.methods.atvgnet.method:METHOD",
     "pcavs": "talkbench.methods.pcavs.method:METHOD",
+    "hdtf": "talkbench.methods.hdtf.method:METHOD",
 }
 
 

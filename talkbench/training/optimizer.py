@@ -5,7 +5,8 @@ from ml_collections import ConfigDict
 
 
 def learning_rate(config: ConfigDict, steps: int) -> optax.Schedule:
-    """The schedule by update count: linear warm-up, then `constant`, `cosine` to zero, or `steps` (falls by factors).
+    """The schedule by update count: linear warm-up, then `constant`, `cosine` to zero, `steps` (falls by factors), or
+    `hold` (constant up to the first boundary, then linearly to zero).
 
     Args:
         config: `learning_rate`, `warmup_steps`, `schedule`, `boundaries` (shares of `steps`), `factor`.
@@ -21,8 +22,11 @@ def learning_rate(config: ConfigDict, steps: int) -> optax.Schedule:
         rest = optax.piecewise_constant_schedule(
             rate, {int(steps * b) - warmup: config.factor for b in config.boundaries}
         )
+    elif config.schedule == "hold":
+        begin = max(int(steps * config.boundaries[0]) - warmup, 0)
+        rest = optax.linear_schedule(rate, 0.0, max(steps - warmup - begin, 1), begin)
     else:
-        raise ValueError(f"optimizer.schedule={config.schedule!r}: there are constant, cosine, steps")
+        raise ValueError(f"optimizer.schedule={config.schedule!r}: there are constant, cosine, steps, hold")
     if not warmup:
         return rest
     return optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), rest], [warmup])

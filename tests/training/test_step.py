@@ -251,8 +251,12 @@ def test_schedules():
     for warmup in (0, 10):
         steps = [rate(step, **falls, warmup_steps=warmup) for step in (49, 50, 74, 75, 99)]
         np.testing.assert_allclose(steps, [1e-2, 1e-3, 1e-3, 1e-4, 1e-4], rtol=1e-5)
+    held = [rate(step, schedule="hold", boundaries=(0.5,), warmup_steps=10) for step in (10, 50, 75, 100)]
+    np.testing.assert_allclose(held, [1e-2, 1e-2, 5e-3, 0], atol=1e-9)
     assert rate(0, steps=1, warmup_steps=10, schedule="cosine") > 0  # a warm-up never fills the whole run
-    with pytest.raises(ValueError, match="optimizer.schedule='linear': there are constant, cosine, steps"):
+    with pytest.raises(
+        ValueError, match="optimizer.schedule='linear': there are constant, cosine, steps, hold"
+    ):
         rate(0, schedule="linear")
 
 

@@ -10,7 +10,11 @@ _BLOCK_VALUES = 1 << 23  # distances held at once
 
 @partial(jax.jit, static_argnames=("size", "rows"))
 def approximate_flow(
-    reference: jax.Array, driving: jax.Array, size: int, rows: int | None = None
+    reference: jax.Array,
+    driving: jax.Array,
+    size: int,
+    rows: int | None = None,
+    hidden: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """F_app (B, S, S, 2) and mean displacements (B, 2) of projected vertices; see `host_flow.approximate_flow`.
 
@@ -18,6 +22,7 @@ def approximate_flow(
         reference, driving: (B, N, 2) pixels, x right and y down; B of `reference` may be 1.
         size: side S of the picture.
         rows: rows of pixels whose nearest vertices are sought at once, a divisor of S; None: by memory.
+        hidden: bool (B, N), driving vertices that no pixel moves with, or None.
 
     Returns:
         In the precision of the points; in float32 pixels that lie between two vertices may go with the other one.
@@ -38,11 +43,12 @@ def approximate_flow(
     reference, driving = 2 * reference / size - 1, 2 * driving / size - 1
     displacement = reference - driving
     mean = displacement.mean(1)
+    away = jnp.zeros(driving.shape[:2], driving.dtype) if hidden is None else jnp.where(hidden, jnp.inf, 0.0)
     line = jnp.linspace(-1, 1, size, dtype=driving.dtype)
 
     def frame(arguments):
-        driving, displacement, mean, top = arguments
-        across = jnp.square(line[:, None] - driving[:, 0])  # (S, N)
+        driving, displacement, mean, top, away = arguments
+        across = jnp.square(line[:, None] - driving[:, 0]) + away  # (S, N)
 
         def block(y):
             down = jnp.square(y[:, None] - driving[:, 1])  # (rows, N)
@@ -52,6 +58,6 @@ def approximate_flow(
         below = (jnp.arange(size) >= top)[:, None, None]
         return jnp.where(below, mean, moved)
 
-    moved = jax.lax.map(frame, (driving, displacement, mean, top))
+    moved = jax.lax.map(frame, (driving, displacement, mean, top, away.astype(driving.dtype)))
     identity = jnp.stack(jnp.broadcast_arrays(line[None, :], line[:, None]), -1)
     return identity + moved, mean

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from talkbench.nn.blocks import DownBlock, ResBlock, SameBlock, UpBlock
 from talkbench.nn.conv import Conv
 from talkbench.nn.hourglass import Hourglass, level_width
-from talkbench.nn.resize import gaussian_downsample
+from talkbench.nn.resize import gaussian_downsample, resize_linear
 from talkbench.nn.warp import coordinate_grid, grid_sample
 
 FLOW_PADDINGS = ("zeros", "edge")
@@ -117,21 +117,38 @@ class Bottleneck(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Feature (B, h, w, C) -> image (B, h 2**n, w 2**n, 3) in [0, 1], float32."""
+    """Feature (B, h, w, C) -> image (B, h 2**n, w 2**n, 3) in [0, 1], float32.
+
+    Attributes:
+        mixed: see `VideoGenerator`; `candidates` are then pictures (B, H, W, 3) to mix with what is drawn.
+    """
 
     block_expansion: int = 64
     num_up_blocks: int = 2
     max_features: int = 512
     image_channels: int = 3
+    mixed: bool = False
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, train: bool = False, candidates: tuple[jax.Array, ...] = ()
+    ) -> jax.Array:
         for i in range(self.num_up_blocks):
             width = level_width(self.block_expansion, self.max_features, self.num_up_blocks - 1 - i)
             x = UpBlock(width, 2, self.dtype, name=f"up_blocks_{i}")(x, train)
-        x = Conv(self.image_channels, (7, 7), padding=3, dtype=self.dtype, name="out_conv")(x)
-        return jax.nn.sigmoid(x.astype(jnp.float32))
+        if self.mixed:
+            x = jnp.concatenate([x, *(c.astype(x.dtype) for c in candidates)], -1)
+            x = SameBlock(self.block_expansion, dtype=self.dtype, name="mix_block")(x, train)
+        drawn = Conv(self.image_channels, (7, 7), padding=3, dtype=self.dtype, name="out_conv")(x)
+        drawn = jax.nn.sigmoid(drawn.astype(jnp.float32))
+        if not self.mixed:
+            return drawn
+        shares = Conv(1 + len(candidates), (3, 3), padding=1, dtype=self.dtype, name="mix")(x)
+        shares = jax.nn.softmax(shares.astype(jnp.float32))
+        return sum(
+            shares[..., i : i + 1] * picture for i, picture in enumerate([drawn, *candidates])
+        )  # of pictures in [0, 1]
 
 
 class VideoGenerator(nn.Module):
@@ -146,6 +163,8 @@ class VideoGenerator(nn.Module):
             sides must divide by 2**(num_down_blocks + hourglass_blocks).
         num_bottleneck_blocks: residual blocks before the decoder.
         align_corners, flow_padding: see `ForegroundMatting`.
+        mixed: (ours, for small sizes) the picture is a mix, weighed anew at each pixel, of what the decoder draws, the
+            reference warped by F at full size, and the reference as it is.
         colour_order: the order in which the weights know colours; pictures are RGB on both sides of the call. "bgr" for
             the authors' checkpoint, which was trained on pictures as OpenCV reads them.
     """
@@ -160,6 +179,7 @@ class VideoGenerator(nn.Module):
     image_channels: int = 3
     align_corners: bool = True
     flow_padding: str = "zeros"
+    mixed: bool = False
     colour_order: str = "rgb"
     dtype: Any = None
 
@@ -179,7 +199,7 @@ class VideoGenerator(nn.Module):
             self.dtype,
         )
         self.bottleneck = Bottleneck(self.num_bottleneck_blocks, self.dtype)
-        self.decoder = Decoder(*sizes, self.image_channels, self.dtype)
+        self.decoder = Decoder(*sizes, self.image_channels, self.mixed, self.dtype)
 
     def _colours(self, image: jax.Array) -> jax.Array:
         return image[..., ::-1] if self.colour_order == "bgr" else image
@@ -210,10 +230,20 @@ class VideoGenerator(nn.Module):
         warped = grid_sample(feature, made["flow"], align_corners=self.align_corners)
         mask = made["matting_mask"].astype(feature.dtype)
         fused = mask * warped + (1 - mask) * made["matting_image"]
-        image = self._colours(self.decoder(self.bottleneck(fused, train), train))
+        candidates = (
+            self._candidates(self._colours(reference), flow, made["foreground_mask"]) if self.mixed else ()
+        )
+        image = self._colours(self.decoder(self.bottleneck(fused, train), train, candidates))
         for name in ("small_image", "warped_image"):
             made[name] = self._colours(made[name])
         return {**made, "fused": fused, "image": image}
+
+    def _candidates(self, reference, flow, foreground) -> tuple[jax.Array, jax.Array]:
+        """The reference warped by F at full size, and as it is."""
+        foreground = resize_linear(foreground, reference.shape[1:3])
+        identity = jnp.asarray(coordinate_grid(reference.shape[1:3]))
+        full = foreground * flow + (1 - foreground) * identity
+        return grid_sample(reference, full, "border", align_corners=self.align_corners), reference
 
     def __call__(self, reference: jax.Array, flow: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Reference (B, H, W, 3), F_app (B, H, W, 2) -> as `animate`."""
