@@ -78,7 +78,9 @@ def rows_of(
             reference=reference,
             metrics=_without_builtin(named or {}) if about.close_up else None,
             provenance={
-                **({"generated_at": own} if other else {}), **({"options": about.options} if about.options else {}),
+                **({"generated_at": own} if other else {}),
+                **({"options": about.options} if about.options else {}),
+                **({"compared_with": "its own cut of the clip"} if reference else {}),
                 "checkpoint": meta["digest"], "config": meta["config_hash"], "preset": meta["config"]["preset"],
                 "seed": meta["config"]["seed"], "trained_on": meta["data"], "shipped": path is None,
             },

@@ -163,7 +163,15 @@ def ranked(table: dict) -> dict:
     return {**table, "rows": rows}
 
 
+def compared_with(row: dict) -> str | None:
+    """What the row's frames were compared with, where it wasn't the clip; such a row stands beside the others, unranked."""
+    return row.get("provenance", {}).get("method", {}).get("compared_with")
+
+
 def _mean_rank(row, members, metrics) -> float:
+    if compared_with(row):
+        return float("inf")
+    members = [member for member in members if not compared_with(member)]
     ranks = []
     for key, about in metrics.items():
         if key in row["metrics"]:
@@ -218,11 +226,11 @@ def _uncoded(text: str | None) -> str | None:
 
 
 def warnings(table: dict) -> list[str]:
-    """What is wrong with the benchmark or a method: oracle beaten, static not beaten, frames not scored."""
+    """What to know before believing: oracle beaten, static not beaten, frames not scored, other pictures compared."""
     found = []
     by_name = {row_key(row): row["metrics"] for row in table["rows"]}
     for row in table["rows"]:
-        if row["kind"] not in ("method", "external"):
+        if row["kind"] not in ("method", "external") or compared_with(row):
             continue
         oracle, static = (by_name.get(("baseline", name, row["task"]), {}) for name in ("oracle", "static"))
         beaten, failing = [], []
@@ -243,6 +251,8 @@ def warnings(table: dict) -> list[str]:
         if failing:
             found.append(f"{row['method']} does not beat the still frame in {', '.join(failing)}")
     for row in table["rows"]:
+        if compared_with(row):
+            found.append(f"{row['method']} is compared with {compared_with(row)}, and not ranked")
         thin = [
             table["metrics"][key]["name"]
             for key, cell in row["metrics"].items()
@@ -273,7 +283,10 @@ def best(table: dict, key: str, task: str) -> float | None:
     values = [
         row["metrics"][key]["value"]
         for row in table["rows"]
-        if row["kind"] in ("method", "external") and row["task"] == task and key in row["metrics"]
+        if row["kind"] in ("method", "external")
+        and row["task"] == task
+        and key in row["metrics"]
+        and not compared_with(row)
     ]
     pick = max if table["metrics"][key]["better"] == "higher" else min
     return pick(values) if values else None

@@ -114,6 +114,15 @@ def test_a_broken_benchmark_says_so(protocol, rows):
     )
 
 
+def test_a_row_of_other_pictures_is_not_ranked(protocol, rows):
+    crop = make_row("strong-crop", "method", {"psnr": 40.0, "lmd": 0.1}, ("video",))
+    crop.provenance["method"]["compared_with"] = "its own cut of the clip"
+    table = tables.build(protocol, [*rows, crop])
+    assert [row["method"] for row in table["rows"]][:3] == ["strong", "<b>weak</b>", "strong-crop"]
+    assert tables.best(table, "psnr", "reconstruction") < 30
+    assert any("strong-crop is compared with its own cut" in note for note in tables.warnings(table))
+
+
 def test_few_scored_frames_are_flagged(protocol, rows):
     rows.append(make_row("half", "method", {"psnr": 25.0}, failed={"c0", "c1", "c2", "c3"}))
     table = tables.build(protocol, rows)
