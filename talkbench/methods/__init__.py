@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 METHODS = {
     "facevid2vid": "talkbench.methods.facevid2vid.method:METHOD",
     "atvgnet": "talkbench.methods.atvgnet.method:METHOD",
+    "makeittalk": "talkbench.methods.makeittalk.method:METHOD",
 }
 
 
