@@ -1,0 +1,146 @@
+import jax
+import numpy as np
+import pytest
+
+from talkbench import config as configs
+from talkbench.data.synthetic.source import synthetic_clip
+from talkbench.data.view import view_of
+from talkbench.geometry.topology import MOUTH, T_SHAPE
+from talkbench.methods.makeittalk import features, framing, pitch
+from talkbench.methods.makeittalk import method as makeittalk
+from talkbench.methods.makeittalk.features import FeatureError
+from talkbench.methods.method import Driving
+from talkbench.training import optimizer
+from talkbench.training.step import init_state, make_step
+
+SIZE = 16
+SMALL = {
+    "model.frames.voice_conversion": "32", "model.frames.content": "12", "model.frames.speaker": "24",
+    "model.voice_encoder.hidden": "8", "model.voice_encoder.features": "8", "model.voice_conversion.width": "16",
+    "model.voice_conversion.neck": "4", "model.content.prior": "16", "model.content.projected": "8",
+    "model.content.hidden": "16", "model.content.widths": "[32, 16]", "model.speaker.hidden": "8",
+    "model.speaker.speaker": "[8, 8]", "model.speaker.width": "8", "model.speaker.encoder_layers": "1",
+    "model.speaker.feed_forward": "16", "model.speaker.widths": "[16, 16]", "model.discriminator.width": "8",
+    "model.discriminator.feed_forward": "8", "model.discriminator.widths": "[8, 8]", "model.translation.widths": "[8, 8]",
+    "model.finer": "2", "optimizer.warmup_steps": "1", "loss.image_translation.perceptual": "0.0",
+    "model.perceptual": "none", "loss.speaker.spread": "0.1",
+}  # fmt: skip
+FALLS = {
+    "voice_conversion": ("coarse", 0.7),
+    "content": ("position", 0.7),
+    "speaker": ("position", 0.7),
+    "image_translation": ("l1", 0.8),
+}
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return synthetic_clip(3, 0, 25, SIZE)
+
+
+@pytest.fixture(scope="module")
+def trained(clip):
+    config = configs.load("makeittalk", "tiny", SMALL)
+    sides, curves = {}, {}
+    for stage in makeittalk.METHOD.stages(config):
+        stage = stage(sides) if not hasattr(stage, "name") else stage
+        examples = [stage.features(view_of(clip), np.random.default_rng(i)) for i in range(2)]
+        batch = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+        transform = optimizer.make(config.optimizer, 80)
+        state = jax.jit(lambda key, b, s=stage, t=transform: init_state(s, t, key, b, ema=False))(
+            jax.random.key(0), batch
+        )
+        step, losses, frozen = jax.jit(make_step(stage, transform, 0.0)), [], stage.frozen()
+        for _ in range(60):
+            state, scalars = step(state, frozen, batch)
+            losses.append(jax.device_get(scalars))
+        sides[stage.name] = jax.device_get({key: state["generator"][key] for key in ("params", "stats")})
+        curves[stage.name] = losses
+        if stage.sample:
+            grid = np.asarray(stage.sample(sides[stage.name], frozen, batch))
+            assert grid.shape == (2, 4, SIZE, SIZE, 3) and grid.min() >= 0 and grid.max() <= 1
+    return config, sides, curves
+
+
+def test_all_stages_overfit_one_batch(trained):
+    _, _, curves = trained
+    assert list(curves) == list(FALLS)
+    for name, losses in curves.items():
+        assert all(np.isfinite(list(row.values())).all() for row in losses), name
+        term, factor = FALLS[name]
+        assert losses[-1][term] < factor * losses[0][term], name
+    assert {"realism", "real", "fake", "spread"} <= curves["speaker"][0].keys()
+    assert "voice" in curves["voice_conversion"][0] and "mouth" in curves["image_translation"][0]
+
+
+def test_generation(trained, clip):
+    config, sides, _ = trained
+    generate = makeittalk.generator(config, sides, batch=10)
+    sound, points = Driving(audio=clip.audio), clip.landmarks[0, :, :2]
+    made = generate(clip.frames[0], sound, landmarks=points)
+    assert made.shape == clip.frames.shape and made.dtype == np.uint8
+    whole = makeittalk.generator(config, sides, batch=25)(clip.frames[0], sound, landmarks=points)
+    assert np.abs(made.astype(int) - whole).max() <= 1
+    bent = generate(clip.frames[0], sound, landmarks=points, cartoon=True)
+    assert bent.shape == clip.frames.shape and bent.dtype == np.uint8
+    with pytest.raises(ValueError, match="driven by audio"):
+        generate(clip.frames[0], Driving(frames=clip.frames))
+    with pytest.raises(ValueError, match="square"):
+        generate(clip.frames[0][:10], sound)
+
+
+def test_only_the_speaker_moves_the_head(trained, clip):
+    config, sides, _ = trained
+    scene = framing.frame(clip.landmarks[0], SIZE, framing.standard_face())
+    animate = makeittalk.animator(config, sides)
+    moved, still = (animate(clip.audio, clip.num_frames, scene, head=head) for head in (True, False))
+    assert moved.shape == still.shape == (clip.num_frames, 68, 3)
+    assert np.abs(moved - still)[:, T_SHAPE].mean() > 1e-3
+    louder = animate(clip.audio, clip.num_frames, scene, head=False, lips=2.0)
+    once, twice = ((x - scene.posed)[:, MOUTH, 1] for x in (still, louder))
+    assert np.corrcoef(once.ravel(), twice.ravel())[0, 1] > 0.9
+    assert np.abs(twice).mean() > 1.5 * np.abs(once).mean()
+    # A segment goes on where the last one has left the head: no step there is larger than elsewhere by much.
+    steps = np.abs(np.diff(moved[:, T_SHAPE], axis=0)).mean((1, 2))
+    assert steps.max() < 20 * np.median(steps) + 1e-3
+
+
+def test_framing_finds_depth_and_turns_back(clip):
+    standard = framing.standard_face()
+    truth = clip.landmarks[10].astype(np.float64)
+    scene = framing.frame(truth[:, :2], SIZE, standard)
+    np.testing.assert_allclose(scene.pixels(scene.posed)[:, :2], truth[:, :2], atol=1e-9)
+    assert np.corrcoef(framing.lift(truth, standard)[:, 2], truth[:, 2])[0, 1] > 0.9
+    turned = (scene.frontal - scene.frontal.mean(0)) @ scene.turn.T
+    np.testing.assert_allclose(turned, scene.posed - scene.posed.mean(0), atol=1e-9)
+    assert abs(np.linalg.norm(scene.frontal[45] - scene.frontal[36]) - 1) < 0.2
+
+
+def test_features_follow_the_clip(clip):
+    ear = features.Ear("autocorrelation", "M", 9)
+    example = features.Speech(ear, 20, posed=True)(view_of(clip), np.random.default_rng(1))
+    assert example["mel"].shape == (37, 80) and example["target"].shape == (20, 204)
+    frontal = (example["target"] - example["face"]).reshape(20, 68, 3)
+    assert np.abs(frontal[:, T_SHAPE]).mean() < 0.01 < np.abs(frontal[:, 8]).mean()
+    posed = (example["posed_target"] - example["posed_face"]).reshape(20, 68, 3)
+    assert np.abs(posed[0, T_SHAPE]).max() < 0.03
+    with pytest.raises(FeatureError, match="lower config.model.frames"):
+        features.Speech(ear, 200)(view_of(clip), np.random.default_rng(0))
+    with pytest.raises(FeatureError, match="there are pyin"):
+        features.Ear("yin", "M").hear(clip.audio)
+
+
+def test_drawings_finer_than_a_pixel_show_small_shifts(clip):
+    points = clip.landmarks[0, :, :2]
+    moved = points + [0.3, 0]
+    assert not (features.draw(points, SIZE, 4) == features.draw(moved, SIZE, 4)).all()
+
+
+def test_autocorrelation_hears_the_pitch_of_tones():
+    time = np.arange(16_000) / 16_000
+    for hertz in (90, 180):
+        tone = sum(np.sin(2 * np.pi * hertz * k * time) / k for k in range(1, 6))
+        tone[:4000] = 0
+        log_pitch = pitch.autocorrelation(tone, 50, 250)
+        assert len(log_pitch) == 63 and (log_pitch[:12] < -1e9).all()
+        np.testing.assert_allclose(np.exp(log_pitch[20:58]), hertz, rtol=0.02)
