@@ -63,7 +63,7 @@ def animator(config: ConfigDict, variables: dict):
         mel, bins, _ = hearing.hear(samples)
         loud = speaker_vector.trim_silence(speaker_vector.raise_volume(np.asarray(samples, np.float64)))
         vector = speaker_vector.speaker_vector(lambda mels: encode(sides["voice_conversion"], mels), loud)
-        vector = vector.astype(np.float32)
+        vector = np.nan_to_num(vector).astype(np.float32)  # silence has no voice
         rounded = -(-frames // _CHUNK) * _CHUNK
         under = hearing.padded(mel, bins, 0, rounded)
         frontal = scene.frontal.reshape(-1).astype(np.float32)

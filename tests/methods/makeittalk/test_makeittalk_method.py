@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from talkbench.methods.makeittalk import features, framing, pitch
 from talkbench.methods.makeittalk import method as makeittalk
 from talkbench.methods.makeittalk.features import FeatureError
 from talkbench.methods.method import Driving
+from talkbench.nn.vgg import VGG
 from talkbench.training import optimizer
 from talkbench.training.step import init_state, make_step
 
@@ -144,3 +146,46 @@ def test_autocorrelation_hears_the_pitch_of_tones():
         log_pitch = pitch.autocorrelation(tone, 50, 250)
         assert len(log_pitch) == 63 and (log_pitch[:12] < -1e9).all()
         np.testing.assert_allclose(np.exp(log_pitch[20:58]), hertz, rtol=0.02)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "paper"])
+def test_full_size_step_has_the_right_shapes(preset):
+    config = configs.load("makeittalk", preset)
+    frames, side, trained = config.model.frames, config.data.size, {}
+    shape = lambda *s, dtype=jnp.float32: jax.ShapeDtypeStruct((2, *s), dtype)  # noqa: E731
+    picture = shape(side, side, 3, dtype=jnp.uint8)
+
+    def speech(count):
+        sound = {
+            "mel": shape(count + 17, 80),
+            "pitch": shape(count + 17, dtype=jnp.int32),
+            "voice": shape(160, 40),
+        }
+        return sound | {"face": shape(204), "target": shape(count, 204)}
+
+    posed = {"posed_face": shape(204), "posed_target": shape(frames.speaker, 204), "turn": shape(3, 3)}
+    voiced = frames.voice_conversion
+    batches = {
+        "voice_conversion": {
+            "mel": shape(voiced, 80), "pitch": shape(voiced, dtype=jnp.int32), "voices": shape(2, 160, 40),
+            "who": shape(dtype=jnp.int32),
+        },
+        "content": speech(frames.content),
+        "speaker": speech(frames.speaker) | posed,
+        "image_translation": dict.fromkeys(("portrait", "target", "drawing"), picture) | {"window": shape(3)},
+    }  # fmt: skip
+    if config.model.own_drawing:
+        batches["image_translation"]["own"] = picture
+    vgg = jax.eval_shape(VGG().init, jax.random.key(0), shape(side, side, 3))
+    for stage in makeittalk.METHOD.stages(config):
+        stage = stage(trained) if not hasattr(stage, "name") else stage
+        paper_teacher = preset == "paper" and stage.name == "image_translation"
+        batch, frozen = batches[stage.name], vgg if paper_teacher else stage.frozen()
+        transform = optimizer.make(config.optimizer, 10)
+        start = lambda key, b, s=stage, t=transform: init_state(s, t, key, b, True)  # noqa: E731
+        state = jax.eval_shape(start, jax.random.key(0), batch)
+        new, scalars = jax.eval_shape(make_step(stage, transform, 0.9), state, frozen, batch)
+        assert jax.tree.structure(new) == jax.tree.structure(state)
+        assert all(value.shape == () for value in scalars.values())
+        trained[stage.name] = {name: new["generator"][name] for name in ("params", "stats")}
+    assert ("mouth" in scalars) and (preset == "paper") == (stage.weights["l1"] == 1.0)
