@@ -80,7 +80,8 @@ def animator(config: ConfigDict, variables: dict):
                 made = np.asarray(
                     speaker(sides["speaker"], padded, vector, face.reshape(-1).astype(np.float32))
                 )
-                moves[start:stop] = face - posed + made[: stop - start].reshape(-1, 68, 3)
+                made = made[: stop - start].reshape(-1, 68, 3)
+                moves[start:stop] = face - posed + postprocess.settle(made)
                 start = stop
             moves = model.post.pose * postprocess.close_lips(postprocess.smooth(moves, model.post.smoothing))
         whole = postprocess.repair_lips((scene.posed + moves + lip).reshape(frames, -1))[0].reshape(-1, 68, 3)

@@ -89,6 +89,15 @@ def segments(count: int) -> list[slice]:
     return [cut for cut in cuts if cut.stop - cut.start >= SHORTEST] or cuts[:1]
 
 
+def settle(displacement: np.ndarray, length: int = 30) -> np.ndarray:
+    """A segment's displacement (N, ...) that starts at 0: what it starts with fades out of it over `length` frames.
+
+    So a segment that goes on from the last one's end does not jump; ours.
+    """
+    left = np.clip(1 - np.arange(len(displacement)) / length, 0, 1)
+    return displacement - left.reshape(-1, *[1] * (displacement.ndim - 1)) * displacement[:1]
+
+
 def assemble(
     speaker: Sequence[np.ndarray], content: Sequence[np.ndarray], face: np.ndarray, **gains: float
 ) -> np.ndarray:

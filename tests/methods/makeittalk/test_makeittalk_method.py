@@ -7,7 +7,7 @@ from talkbench import config as configs
 from talkbench.data.synthetic.source import synthetic_clip
 from talkbench.data.view import view_of
 from talkbench.geometry.topology import MOUTH, T_SHAPE
-from talkbench.methods.makeittalk import features, framing, pitch
+from talkbench.methods.makeittalk import features, framing, pitch, postprocess
 from talkbench.methods.makeittalk import method as makeittalk
 from talkbench.methods.makeittalk.features import FeatureError
 from talkbench.methods.method import Driving
@@ -28,7 +28,7 @@ SMALL = {
     "model.perceptual": "none", "loss.speaker.spread": "0.1",
 }  # fmt: skip
 FALLS = {
-    "voice_conversion": ("coarse", 0.7),
+    "voice_conversion": ("fine", 0.5),
     "content": ("position", 0.7),
     "speaker": ("position", 0.7),
     "image_translation": ("l1", 0.8),
@@ -102,9 +102,20 @@ def test_only_the_speaker_moves_the_head(trained, clip):
     once, twice = ((x - scene.posed)[:, MOUTH, 1] for x in (still, louder))
     assert np.corrcoef(once.ravel(), twice.ravel())[0, 1] > 0.9
     assert np.abs(twice).mean() > 1.5 * np.abs(once).mean()
-    # A segment goes on where the last one has left the head: no step there is larger than elsewhere by much.
-    steps = np.abs(np.diff(moved[:, T_SHAPE], axis=0)).mean((1, 2))
-    assert steps.max() < 20 * np.median(steps) + 1e-3
+
+
+def test_segments_go_on_where_the_last_one_ended(trained, clip):
+    config, sides, _ = trained
+    scene = framing.frame(clip.landmarks[0], SIZE, framing.standard_face())
+    moved = makeittalk.animator(config, sides)(clip.audio, clip.num_frames, scene)
+    # The source's own head in the first frame, less what smoothing does.
+    assert (
+        np.abs(moved[0] - scene.posed)[T_SHAPE].mean() < 0.2 * np.abs(moved - scene.posed)[:, T_SHAPE].max()
+    )
+    segment = np.linspace(3.0, 5.0, 60)[:, None] * np.ones(4)
+    settled = postprocess.settle(segment, 20)
+    assert not settled[0].any() and (settled[20:] == segment[20:]).all()
+    assert np.abs(np.diff(settled, axis=0)).max() < 0.2
 
 
 def test_framing_finds_depth_and_turns_back(clip):
