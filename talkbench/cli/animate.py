@@ -42,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
     from talkbench.data import media
     from talkbench.evaluation.benchmark import shipped
     from talkbench.methods.method import Driving
-    from talkbench.training.run import enable_compilation_cache
+    from talkbench.training.process import set_up
     from talkbench.weights import checkpoint
 
-    enable_compilation_cache()
+    set_up()
     tree, meta = checkpoint.load(args.checkpoint or shipped(method.name), "method", method.name)
     size = meta["config"]["data"]["size"]
     source = media.read_image(args.source, size)

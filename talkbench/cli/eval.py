@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
     from talkbench.cli.progress import bar
     from talkbench.evaluation import benchmark, protocol
     from talkbench.evaluation.results import default_folder
-    from talkbench.training.run import enable_compilation_cache
+    from talkbench.training.process import set_up
 
-    enable_compilation_cache()
+    set_up()
     if own_clips:
         chosen = benchmark.on_other_clips(args.data, args.checkpoint, args.method[0])
     else:

@@ -147,9 +147,9 @@ def _recompute(names: list[str], quiet: bool) -> None:
     from talkbench.cli.progress import bar
     from talkbench.evaluation import benchmark, protocol
     from talkbench.evaluation.results import default_folder
-    from talkbench.training.run import enable_compilation_cache
+    from talkbench.training.process import set_up
 
-    enable_compilation_cache()
+    set_up()
     at_hand = benchmark.ready(methods.names())
     for name in names:
         chosen = protocol.load(name)

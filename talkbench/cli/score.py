@@ -71,9 +71,9 @@ def run(args: argparse.Namespace) -> int:
         return _compare(args)
     if not (args.generated and args.reference):
         raise ValueError("--generated DIR and --reference DIR are needed (or --compare A B)")
-    from talkbench.training.run import enable_compilation_cache
+    from talkbench.training.process import set_up
 
-    enable_compilation_cache()
+    set_up()
     total = _score(args, args.generated, args.results)
     content = _content(args, total)
     if not total.clips:
@@ -284,7 +284,7 @@ def _write_row(args, total, content: dict) -> None:
 def _compare(args) -> int:
     from talkbench.evaluation import compare
     from talkbench.metrics.registry import known
-    from talkbench.training.run import enable_compilation_cache
+    from talkbench.training.process import set_up
 
     if args.generated or args.row:
         raise ValueError("--compare takes A and B in place of --generated, and writes no --row")
@@ -304,7 +304,7 @@ def _compare(args) -> int:
         if ready[0]:
             sides.append(compare.read(folder))
             continue
-        enable_compilation_cache()
+        set_up()
         total = _score(args, folder, args.results / label if args.results else None)
         if not total.clips:
             raise ValueError(

@@ -1,6 +1,5 @@
 """A whole training run: every stage of a method (or a judge), then one weight file."""
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from talkbench.data import sources
 from talkbench.evaluators import builtin
 from talkbench.stage import Stage
 from talkbench.training.checkpoints import ResumeError, SaveError
+from talkbench.training.process import set_up
 from talkbench.training.trainer import INTERRUPTED, Interrupted, TrainingError, check_settings, train_stage
 from talkbench.weights import checkpoint
 
@@ -39,7 +39,7 @@ def train(name: str, kind: str, config, data: str, out: Path) -> Path:
     stages = methods.load(name).stages(config) if kind == "method" else [builtin.stage(name, config)]
     check_settings(config)
     _check_writable(out)
-    enable_compilation_cache()
+    set_up()
     store = sources.open_store(data, config.data.size, "train")
     variables, exported = {}, {}
     for stage in stages:
@@ -74,12 +74,3 @@ def _check_writable(out: Path) -> None:
         tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         raise TrainingError(f"{out}: {error.strerror}; pass another --out") from error
-
-
-def enable_compilation_cache() -> None:
-    """Keep compiled programs in talkbench's cache, unless JAX_COMPILATION_CACHE_DIR names another place."""
-    from talkbench.data.synthetic.materialise import cache_folder
-
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

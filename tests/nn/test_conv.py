@@ -35,6 +35,7 @@ def agree(f, g, *inputs):
         ((2, 7, 8, 6), (3, 3, 1, 6), {"padding": 1, "stride": 2, "groups": 6}),
         ((1, 7, 9, 4), (3, 2, 2, 6), {"padding": ((1, 0), (0, 2)), "groups": 2}),
         ((2, 5, 6, 7, 3), (3, 3, 3, 4), {"padding": 1}),
+        ((2, 7, 6, 3), (2, 3, 4), {"padding": ((2, -1), (0, 3))}),
         (
             (1, 6, 6, 5, 3),
             (3, 1, 3, 3, 2),
@@ -131,3 +132,26 @@ def test_computation_type_does_not_change_the_parameters():
 def test_wrong_sizes_are_named(layer, shape, message):
     with pytest.raises(ValueError, match=message):
         layer.init(KEY, jnp.zeros(shape))
+
+
+def test_gradients_of_gradients_agree():
+    """A penalty on a gradient goes through the convolution's own rule twice."""
+    x, w = normal(1, 2, 6, 5, 3), normal(2, 3, 3, 3, 4)
+
+    def penalty(form):
+        def slope(x, w):
+            return jax.grad(lambda x: jnp.sin(conv(x, w, padding=1, form=form)).sum())(x)
+
+        return jax.grad(lambda x, w: (slope(x, w) ** 2).sum(), (0, 1))(x, w)
+
+    for ours, theirs in zip(penalty("cpu"), penalty("direct"), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+
+
+def test_large_pictures_take_the_direct_gradient(monkeypatch):
+    x, w = normal(1, 1, 6, 5, 3), normal(2, 3, 3, 3, 4)
+    gradient = jax.grad(lambda w: jnp.sin(conv(x, w, padding=1, form="cpu")).sum())
+    quick = gradient(w)
+    monkeypatch.setattr("talkbench.nn.conv.LARGEST_COPY", 1)
+    assert "dot_general" not in str(jax.make_jaxpr(gradient)(w))
+    np.testing.assert_allclose(gradient(w), quick, rtol=1e-4, atol=1e-5)

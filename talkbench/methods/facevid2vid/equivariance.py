@@ -45,25 +45,27 @@ def draw(
 
 
 def warp_points(transform: Transform, points: jax.Array) -> jax.Array:
-    """T(p) of points (B, ..., 2), coordinates (x, y) in [-1, 1].
+    """T(p) of points (B, ..., 2), or (1, ..., 2) for all of the batch, coordinates (x, y) in [-1, 1]; (B, ..., 2).
 
     theta p + sum of a_c r^2 log(r + 1e-6) over control points c, with r the L1 distance; the same number is
     added to x and y.
     """
-    batch, *_ = points.shape
-    flat = points.reshape(batch, -1, 2)
+    exact = jax.lax.Precision.HIGHEST
+    batch, flat = len(transform.theta), points.reshape(len(points), -1, 2)
+    many = jnp.broadcast_to(flat, (batch, *flat.shape[1:]))
     linear, shift = transform.theta[:, :, :2], transform.theta[:, :, 2]
-    moved = jnp.einsum("bij,bnj->bni", linear, flat, precision=jax.lax.Precision.HIGHEST) + shift[:, None]
+    moved = jnp.einsum("bij,bnj->bni", linear, many, precision=exact) + shift[:, None]
     side = round(np.sqrt(transform.control.shape[-1]))
     control = coordinate_grid((side, side)).reshape(-1, 2)
     r = jnp.abs(flat[:, :, None] - control).sum(-1)
-    bend = (r * r * jnp.log(r + 1e-6) * transform.control[:, None]).sum(-1)
-    return (moved + bend[..., None]).reshape(points.shape)
+    radial = jnp.broadcast_to(r * r * jnp.log(r + 1e-6), (batch, *r.shape[1:]))
+    bend = jnp.einsum("bnc,bc->bn", radial, transform.control, precision=exact)
+    return (moved + bend[..., None]).reshape(batch, *points.shape[1:])
 
 
 def warp_frames(transform: Transform, frames: jax.Array) -> jax.Array:
     """Frames (B, H, W, C) sampled at T(grid), the outside mirrored."""
-    grid = jnp.broadcast_to(coordinate_grid(frames.shape[1:3]), (*frames.shape[:3], 2))
+    grid = coordinate_grid(frames.shape[1:3])[None]
     return grid_sample(frames, warp_points(transform, grid), "reflection")
 
 
