@@ -37,8 +37,10 @@ def animator(config: ConfigDict, variables: dict):
     """`f(samples, count, scene, head=True, lips=0) -> landmarks (count, 68, 3)`: sound and a framed face (`framing.frame`) to
     posed network units at 25 frames/s.
 
-    Segments of the speaker branch's training length follow each other: each starts from where the last one has left the
-    head, so that nothing jumps.
+    Segments of the speaker branch's training length follow each other, each from where the last one has left the head: what
+    it starts with beyond that fades out (`postprocess.settle`), and smoothing goes over the joints. In frame 0 the speaker
+    moves nothing (`postprocess.head_motion`), so the head stands as the source's; the content branch's motion is all there
+    from frame 0 on.
     """
     nets, model, hearing = networks(config), config.model, ear(config)
     convert, motion = converter(config), content_motion(config)
@@ -83,7 +85,7 @@ def animator(config: ConfigDict, variables: dict):
                 made = made[: stop - start].reshape(-1, 68, 3)
                 moves[start:stop] = face - posed + postprocess.settle(made)
                 start = stop
-            moves = model.post.pose * postprocess.close_lips(postprocess.smooth(moves, model.post.smoothing))
+            moves = model.post.pose * postprocess.head_motion(moves, model.post.smoothing)
         whole = postprocess.repair_lips((scene.posed + moves + lip).reshape(frames, -1))[0].reshape(-1, 68, 3)
         if model.post.blink:
             whole = postprocess.blink(whole, postprocess.blink_centres(frames, np.random.RandomState(0)))

@@ -98,6 +98,14 @@ def settle(displacement: np.ndarray, length: int = 30) -> np.ndarray:
     return displacement - left.reshape(-1, *[1] * (displacement.ndim - 1)) * displacement[:1]
 
 
+def head_motion(displacement: np.ndarray, window: int) -> np.ndarray:
+    """The speaker's displacement (T, 68, 3) of a whole clip, smoothed over `window` frames, its lips closed, 0 in frame 0.
+
+    Smoothing fits its ends too, so it leaves the settled first frame elsewhere: that is taken off last.
+    """
+    return settle(close_lips(smooth(displacement, window)))
+
+
 def assemble(
     speaker: Sequence[np.ndarray], content: Sequence[np.ndarray], face: np.ndarray, **gains: float
 ) -> np.ndarray:

@@ -15,9 +15,10 @@ from talkbench.nn.vgg import VGG
 from talkbench.training import optimizer
 from talkbench.training.step import init_state, make_step
 
-SIZE = 16
+SIZE, STEPS = 16, 40
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # compiled sooner, run slower
 SMALL = {
-    "model.frames.voice_conversion": "32", "model.frames.content": "12", "model.frames.speaker": "24",
+    "model.frames.voice_conversion": "16", "model.frames.content": "8", "model.frames.speaker": "24",
     "model.voice_encoder.hidden": "8", "model.voice_encoder.features": "8", "model.voice_conversion.width": "16",
     "model.voice_conversion.neck": "4", "model.content.prior": "16", "model.content.projected": "8",
     "model.content.hidden": "16", "model.content.widths": "[32, 16]", "model.speaker.hidden": "8",
@@ -48,12 +49,12 @@ def trained(clip):
         stage = stage(sides) if not hasattr(stage, "name") else stage
         examples = [stage.features(view_of(clip), np.random.default_rng(i)) for i in range(2)]
         batch = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
-        transform = optimizer.make(config.optimizer, 80)
-        state = jax.jit(lambda key, b, s=stage, t=transform: init_state(s, t, key, b, ema=False))(
-            jax.random.key(0), batch
-        )
-        step, losses, frozen = jax.jit(make_step(stage, transform, 0.0)), [], stage.frozen()
-        for _ in range(60):
+        transform = optimizer.make(config.optimizer, STEPS + 20)
+        start = lambda key, b, s=stage, t=transform: init_state(s, t, key, b, ema=False)  # noqa: E731
+        state = jax.jit(start, compiler_options=QUICK)(jax.random.key(0), batch)
+        step, losses = jax.jit(make_step(stage, transform, 0.0), compiler_options=QUICK), []
+        frozen = stage.frozen()
+        for _ in range(STEPS):
             state, scalars = step(state, frozen, batch)
             losses.append(jax.device_get(scalars))
         sides[stage.name] = jax.device_get({key: state["generator"][key] for key in ("params", "stats")})
@@ -75,8 +76,15 @@ def test_all_stages_overfit_one_batch(trained):
     assert "voice" in curves["voice_conversion"][0] and "mouth" in curves["image_translation"][0]
 
 
-def test_generation(trained, clip):
+@pytest.fixture(scope="module")
+def animate(trained):
     config, sides, _ = trained
+    return makeittalk.animator(config, sides)
+
+
+def test_generation(trained, clip, animate, monkeypatch):
+    config, sides, _ = trained
+    monkeypatch.setattr(makeittalk, "animator", lambda *_: animate)  # compiled once for the file
     generate = makeittalk.generator(config, sides, batch=10)
     sound, points = Driving(audio=clip.audio), clip.landmarks[0, :, :2]
     made = generate(clip.frames[0], sound, landmarks=points)
@@ -91,13 +99,12 @@ def test_generation(trained, clip):
         generate(clip.frames[0][:10], sound)
 
 
-def test_only_the_speaker_moves_the_head(trained, clip):
-    config, sides, _ = trained
+def test_only_the_speaker_moves_the_head(clip, animate):
     scene = framing.frame(clip.landmarks[0], SIZE, framing.standard_face())
-    animate = makeittalk.animator(config, sides)
     moved, still = (animate(clip.audio, clip.num_frames, scene, head=head) for head in (True, False))
     assert moved.shape == still.shape == (clip.num_frames, 68, 3)
     assert np.abs(moved - still)[:, T_SHAPE].mean() > 1e-3
+    np.testing.assert_allclose(moved[0], still[0], atol=1e-9)
     louder = animate(clip.audio, clip.num_frames, scene, head=False, lips=2.0)
     once, twice = ((x - scene.posed)[:, MOUTH, 1] for x in (still, louder))
     assert np.corrcoef(once.ravel(), twice.ravel())[0, 1] > 0.9
@@ -109,6 +116,16 @@ def test_a_settled_segment_starts_at_rest_without_a_jump():
     settled = postprocess.settle(segment, 20)
     assert not settled[0].any() and (settled[20:] == segment[20:]).all()
     assert np.abs(np.diff(settled, axis=0)).max() < 0.2
+
+
+@pytest.mark.parametrize("frames, window", [(1, 11), (7, 11), (40, 11), (90, 31)])
+def test_the_head_starts_where_the_source_has_it(frames, window):
+    moves = postprocess.settle(np.random.default_rng(frames).normal(size=(frames, 68, 3)))
+    made = postprocess.head_motion(moves, window)
+    assert made.shape == moves.shape and not made[0].any()
+    smooth = postprocess.close_lips(postprocess.smooth(moves, window))
+    np.testing.assert_array_equal(made[30:], smooth[30:])
+    assert frames < window or np.abs(smooth[0]).mean() > 0.01  # smoothing alone moves it
 
 
 def test_framing_finds_depth_and_turns_back(clip):
