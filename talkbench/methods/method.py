@@ -39,12 +39,14 @@ class Row:
         driven_by: None: as the method says.
         reference: `reference(config, variables) -> f(clip) -> clip`: what its frames are compared with, where they show
             something else than the clip's whole picture; None: the clip.
+        close_up: its frames are nearer than the whole pictures that builtin judges know; no such judge looks at them.
     """
 
     name: str
     options: dict = field(default_factory=dict)
     driven_by: tuple[str, ...] | None = None
     reference: Callable | None = None
+    close_up: bool = False
 
 
 @dataclass(frozen=True)

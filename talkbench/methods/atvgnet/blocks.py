@@ -1,4 +1,4 @@
-"""Blocks of ATVGnet: BatchNorm with the statistics of one video frame at a time, and two recurrences."""
+"""Blocks of ATVGnet: BatchNorm with the statistics of one video frame at a time, and the convolutional recurrence."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from talkbench.nn.conv import Conv, ConvTranspose, Linear, conv
+from talkbench.nn.conv import Conv, ConvTranspose, conv
 
 
 class StepNorm(nn.Module):
@@ -129,34 +129,6 @@ class _Affine(nn.Module):
     @nn.compact
     def __call__(self) -> tuple[jax.Array, jax.Array]:
         return self.param("kernel", self.init, self.shape), self.param("bias", self.init, self.shape[-1:])
-
-
-class LSTM(nn.Module):
-    """LSTM of several layers from zero state: (T, B, I) -> (T, B, hidden). PyTorch's gates (i, f, g, o) and two biases.
-
-    Layers `ih_l0`, `hh_l0`, `ih_l1`, ...; initialised in +-1 / sqrt(hidden).
-    """
-
-    hidden: int
-    layers: int = 1
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        init = _uniform(1 / np.sqrt(self.hidden))
-        for layer in range(self.layers):
-            gates = Linear(4 * self.hidden, kernel_init=init, bias_init=init, name=f"ih_l{layer}")(x)
-            kernel, bias = _Affine((self.hidden, 4 * self.hidden), init, name=f"hh_l{layer}")()
-
-            def step(state, gate, kernel=kernel, bias=bias):
-                h, c = state
-                i, f, g, o = jnp.split(gate + h @ kernel + bias, 4, -1)
-                c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-                h = jax.nn.sigmoid(o) * jnp.tanh(c)
-                return (h, c), h
-
-            zero = jnp.zeros((x.shape[1], self.hidden), gates.dtype)
-            _, x = jax.lax.scan(step, (zero, zero), gates)
-        return x
 
 
 class ConvGRU(nn.Module):

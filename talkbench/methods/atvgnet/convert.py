@@ -17,8 +17,8 @@ from talkbench.methods.atvgnet.networks import ATNet, ATSingle, Discriminator, V
 from talkbench.weights import readers
 from talkbench.weights.torch_layout import CheckpointError, abstract_variables, convert, strip_module
 
-# Recurrent weights are published as weight_ih_l0, bias_hh_l2, ...: ours are layers ih_l0, hh_l2, ...
-_RECURRENT = (r"(^|\.)(weight|bias)_(ih|hh)_l(\d+)$", r"\1\3_l\4.\2")
+# The convolutional GRU's weights are published as weight_ih_l0, bias_hh_l0, ...: ours are layers ih_l0, hh_l0.
+_RECURRENT = (r"^(convGRU\.)?(weight|bias)_(ih|hh)_l(\d+)$", r"\1\3_l\4.\2")
 RULES = (_RECURRENT,)
 # The discriminator's decoder is saved and never called.
 _IGNORE = (r"decoder\.\d+\.(weight|bias)",)

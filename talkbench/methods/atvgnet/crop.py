@@ -20,6 +20,14 @@ def points_of(labels: np.ndarray) -> np.ndarray:
     return np.asarray(labels, np.float64)[..., :2] - 0.5
 
 
+def labels_in(labels: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+    """Landmark labels (..., 68, 3) of a picture as labels of its crop, whose `crop_matrix` is `inverse`; float32."""
+    back = np.linalg.inv(inverse)
+    flat = points_of(labels) @ back[:2, :2].T + back[:2, 2] + 0.5
+    depth = np.asarray(labels, np.float64)[..., 2:] * np.sqrt(np.linalg.det(back[:2, :2]))
+    return np.concatenate([flat, depth], -1).astype(np.float32)
+
+
 def matrix(points: np.ndarray, template: np.ndarray) -> np.ndarray:
     """3x3 similarity that takes template pixels (163-pixel canvas) to picture pixels; points (68, 2)."""
     scale, rotation, translation = similarity(template[RIGID], points[RIGID])

@@ -1,14 +1,17 @@
 """ATVGnet as the suite sees it: two training stages and a generator of frames."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from talkbench.data.clip import Clip
 from talkbench.methods.atvgnet import audio, basis, crop, detect, losses, shapes
 from talkbench.methods.atvgnet.features import Footage, Speech
 from talkbench.methods.atvgnet.networks import ATNet, Discriminator, VGNet
-from talkbench.methods.method import Driving, Method
+from talkbench.methods.method import Driving, Method, Row
 from talkbench.stage import Stage
 
 _TYPES = {"float32": None, "bfloat16": jnp.bfloat16}
@@ -217,9 +220,7 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
             raise ValueError(f"the source is {source.shape}; a square RGB picture is needed")
         if view not in ("picture", "crop"):
             raise ValueError(f"view {view!r}: there are picture and crop")
-        found = detect.landmarks(source, model.detector) if landmarks is None else landmarks
-        points = crop.points_of(found)
-        inverse = crop.crop_matrix(points, table.base_68, model.crop)
+        points, inverse = _placed(source, table, model, landmarks)
         image = crop.warp_exact(source, inverse, (model.crop, model.crop)).astype(np.float32) / 127.5 - 1
         example = shapes.normalise(points[None], table, model.normalisation)[0]
         count = driving.num_frames
@@ -246,18 +247,28 @@ def _zero_state(model: ConfigDict) -> np.ndarray:
     return np.zeros((1, side, side, model.vgnet.hidden or 8 * model.vgnet.width), np.float32)
 
 
-def reference_crops(
-    source_landmarks: np.ndarray, frames: np.ndarray, config: ConfigDict, variables: dict
-) -> np.ndarray:
-    """Real frames cut as `generate(view="crop")` cuts its source: what the crop is compared with.
+def _placed(
+    source: np.ndarray, table: shapes.Shapes, model: ConfigDict, landmarks: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points (68, 2) of the face in `source`, detected unless `landmarks` has them, and its crop's `crop_matrix`."""
+    points = crop.points_of(detect.landmarks(source, model.detector) if landmarks is None else landmarks)
+    return points, crop.crop_matrix(points, table.base_68, model.crop)
 
-    Args:
-        source_landmarks: (68, 2) of the source, pixel centres at +0.5. frames: uint8 (T, H, H, 3).
+
+def reference(config: ConfigDict, variables: dict):
+    """`f(clip) -> clip`: what `generate(view="crop")` is compared with, all frames cut as it cuts frame 0, its source.
+
+    Landmarks move along; pose, which is of the whole picture, is left out.
     """
-    table = shapes.from_arrays(variables["atnet"]["stats"]["shapes"], "the checkpoint")
-    size = config.model.crop
-    inverse = crop.crop_matrix(crop.points_of(source_landmarks), table.base_68, size)
-    return np.stack([crop.warp(frame, inverse, (size, size)) for frame in frames])
+    table, model = shapes.from_arrays(variables["atnet"]["stats"]["shapes"], "the checkpoint"), config.model
+
+    def cut(clip: Clip) -> Clip:
+        _, inverse = _placed(clip.frames[0], table, model)
+        frames = np.stack([crop.warp(frame, inverse, (model.crop, model.crop)) for frame in clip.frames])
+        landmarks = None if clip.landmarks is None else crop.labels_in(clip.landmarks, inverse)
+        return replace(clip, frames=frames, landmarks=landmarks, pose=None)
+
+    return cut
 
 
 METHOD = Method(
@@ -268,4 +279,8 @@ METHOD = Method(
     stages=lambda config: [at_stage(config), vg_stage(config)],
     generator=generator,
     options=OPTIONS,
+    rows=(
+        Row("atvgnet"),
+        Row("atvgnet-crop", {"view": "crop"}, reference=reference, close_up=True),
+    ),
 )

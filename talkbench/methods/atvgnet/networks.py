@@ -12,9 +12,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from talkbench.methods.atvgnet.blocks import INITS, LSTM, ConvGRU, Init, Residual, conv_norm, double
+from talkbench.methods.atvgnet.blocks import INITS, ConvGRU, Init, Residual, conv_norm, double
 from talkbench.nn.conv import Conv, Linear
 from talkbench.nn.pool import max_pool
+from talkbench.nn.recurrent import LSTM
 
 
 class NetworkError(ValueError):
@@ -79,9 +80,8 @@ class ATNet(nn.Module):
         for i, width in enumerate(self.landmark_dense):
             landmark = nn.relu(_dense(width, f"lmark_encoder_{2 * i}", init)(landmark))
         made["lmark_feature"] = landmark
-        both = [jnp.broadcast_to(landmark, (time, *landmark.shape)), x.reshape(time, clips, -1)]
-        hidden = LSTM(self.hidden, self.layers, name="lstm")(jnp.concatenate(both, -1))
-        made["lstm"] = hidden.swapaxes(0, 1)
+        both = [jnp.broadcast_to(landmark[:, None], (clips, time, landmark.shape[-1])), made["audio_feature"]]
+        made["lstm"] = LSTM(self.hidden, self.layers, name="lstm")(jnp.concatenate(both, -1))
         codes = _dense(self.codes, "lstm_fc_0", init)(made["lstm"])
         return {**made, "codes": codes + example[:, None] if self.residual else codes}
 
@@ -283,8 +283,8 @@ class Discriminator(nn.Module):
         landmark = example
         for i, width in enumerate(self.landmark_dense):
             landmark = nn.relu(_dense(width, f"encoder_{2 * i}", init)(landmark))
-        both = [jnp.broadcast_to(landmark, (time, *landmark.shape)), x.reshape(time, clips, -1)]
-        hidden = LSTM(self.hidden, self.layers, name="lstm")(jnp.concatenate(both, -1)).swapaxes(0, 1)
+        both = [jnp.broadcast_to(landmark[:, None], (clips, time, landmark.shape[-1])), made["img_feature"]]
+        hidden = LSTM(self.hidden, self.layers, name="lstm")(jnp.concatenate(both, -1))
         points = jnp.tanh(_dense(example.shape[-1], "lstm_fc_0", init)(hidden)) + example[:, None]
         scores = _dense(1, "decision_0", init)(hidden)
         return {

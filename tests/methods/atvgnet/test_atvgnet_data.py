@@ -133,6 +133,19 @@ def test_crop_and_way_back(table, clip):
     np.testing.assert_array_equal(grey[0, 0], clip.frames[0][0, 0])
 
 
+def test_labels_move_with_the_crop(table, clip):
+    inverse = crop.crop_matrix(crop.points_of(clip.landmarks)[0], table.base_68, 48)
+    moved = crop.labels_in(clip.landmarks, inverse)
+    back = np.concatenate([moved[..., :2] - 0.5, np.ones_like(moved[..., :1])], -1) @ inverse.T
+    np.testing.assert_allclose(back[..., :2] + 0.5, clip.landmarks[..., :2], atol=1e-3)
+    # Depths grow as distances do.
+    apart = lambda x: np.linalg.norm(x[:, 8] - x[:, 27], axis=-1)  # noqa: E731
+    np.testing.assert_allclose(
+        apart(moved) / apart(clip.landmarks), (apart(moved) / apart(clip.landmarks))[0]
+    )
+    assert moved.dtype == np.float32 and (apart(moved) > apart(clip.landmarks)).all()
+
+
 def test_heads_held_still_keep_their_lips(clip):
     still = held_still(clip.landmarks)
     np.testing.assert_allclose(still[0], clip.landmarks[0], atol=1e-6)

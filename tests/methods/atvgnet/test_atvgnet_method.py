@@ -79,14 +79,36 @@ def test_generation(trained, clip):
     )  # outside the crop nothing changes
     cut = long(clip.frames[0], sound, landmarks=points, view="crop")
     assert cut.shape == (30, SIZE, SIZE, 3)
-    real = atvgnet.reference_crops(points, clip.frames, config, sides)
-    assert real.shape == cut.shape
     with pytest.raises(ValueError, match="driven by audio"):
         long(clip.frames[0], Driving(frames=clip.frames))
     with pytest.raises(ValueError, match="picture and crop"):
         long(clip.frames[0], sound, view="whole", landmarks=points)
     with pytest.raises(ValueError, match="square"):
         long(clip.frames[0][:20], sound)
+
+
+def test_reference_is_cut_as_the_source_is(trained, clip, monkeypatch):
+    config, sides, *_ = trained
+    seen = []
+
+    def found(picture, detector):
+        seen.append(picture)
+        return clip.landmarks[0, :, :2]
+
+    monkeypatch.setattr(atvgnet.detect, "landmarks", found)
+    row = next(row for row in atvgnet.METHOD.rows if row.name == "atvgnet-crop")
+    real = row.reference(config, sides)(clip)
+    blank = jax.tree.map(np.zeros_like, sides["vgnet"])  # attention and colour a half and grey
+    made = atvgnet.generator(config, {**sides, "vgnet": blank})(
+        clip.frames[0], Driving(audio=clip.audio), **row.options
+    )
+    assert made.shape == real.frames.shape == (30, SIZE, SIZE, 3) and real.frames.dtype == np.uint8
+    np.testing.assert_allclose(made[0], real.frames[0] / 2 + 127.5 / 2, atol=3)
+    for picture in seen:
+        np.testing.assert_array_equal(picture, clip.frames[0])
+    assert len(seen) == 2 and real.pose is None
+    # The mouth is in the crop's lower half, and is where the label says: what differs is there.
+    assert (real.landmarks[0, 48:68, 1] > SIZE / 2).all() and (real.landmarks[0, 48:68] < SIZE).all()
 
 
 def test_sample_grids_show_attention(trained):

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from talkbench.methods.atvgnet.blocks import LSTM, ConvGRU, StepNorm
+from talkbench.methods.atvgnet.blocks import ConvGRU, StepNorm
 from talkbench.methods.atvgnet.networks import ATNet, ATSingle, Discriminator, NetworkError, VGNet
 from talkbench.nn.norm import BatchNorm
 
@@ -57,23 +57,6 @@ def test_step_norm_is_one_call_of_batch_norm_a_step():
     together, _ = stepwise.apply(variables, x, train=True, mutable=["batch_stats"])
     assert np.abs(together - made).max() > 0.1
     np.testing.assert_allclose(stepwise.apply(state, x), plain.apply(state, x), atol=1e-5)
-
-
-def test_lstm_by_hand():
-    x = np.random.default_rng(0).normal(size=(3, 1, 2)).astype(np.float32)
-    net = LSTM(1)
-    variables = net.init(jax.random.key(0), x)
-    (wi, bi), (wh, bh) = (
-        (np.asarray(variables["params"][n]["kernel"]), np.asarray(variables["params"][n]["bias"]))
-        for n in ("ih_l0", "hh_l0")
-    )
-    h = c = np.zeros(1)
-    sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
-    for t in range(3):
-        i, f, g, o = x[t, 0] @ wi + bi + h @ wh + bh
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        h = sigmoid(o) * np.tanh(c)
-        np.testing.assert_allclose(net.apply(variables, x)[t, 0], h, atol=1e-6)
 
 
 def test_gru_goes_on_where_it_stopped():
