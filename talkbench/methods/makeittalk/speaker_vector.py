@@ -13,8 +13,8 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 
 from talkbench.methods.makeittalk.audio import mel_filters, spectrum
-from talkbench.methods.makeittalk.recurrent import LSTM
 from talkbench.nn.conv import Linear
+from talkbench.nn.recurrent import LSTM
 
 RATE = 16_000
 WINDOW, HOP, MELS = 400, 160, 40

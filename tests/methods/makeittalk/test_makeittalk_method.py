@@ -16,7 +16,10 @@ from talkbench.training import optimizer
 from talkbench.training.step import init_state, make_step
 
 SIZE, STEPS = 16, 40
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # compiled sooner, run slower
+# Compiled in a third of the time, run slower.
+QUICK = {
+    "xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True, "xla_cpu_use_fusion_emitters": False,
+}  # fmt: skip
 SMALL = {
     "model.frames.voice_conversion": "16", "model.frames.content": "8", "model.frames.speaker": "24",
     "model.voice_encoder.hidden": "8", "model.voice_encoder.features": "8", "model.voice_conversion.width": "16",
@@ -51,7 +54,7 @@ def trained(clip):
         batch = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
         transform = optimizer.make(config.optimizer, STEPS + 20)
         start = lambda key, b, s=stage, t=transform: init_state(s, t, key, b, ema=False)  # noqa: E731
-        state = jax.jit(start, compiler_options=QUICK)(jax.random.key(0), batch)
+        state = jax.jit(start, compiler_options=QUICK)(jax.random.key(0, impl="unsafe_rbg"), batch)
         step, losses = jax.jit(make_step(stage, transform, 0.0), compiler_options=QUICK), []
         frozen = stage.frozen()
         for _ in range(STEPS):
@@ -198,7 +201,8 @@ def test_full_size_step_has_the_right_shapes(preset):
     if config.model.own_drawing:
         batches["image_translation"]["own"] = picture
     vgg = jax.eval_shape(VGG().init, jax.random.key(0), shape(side, side, 3))
-    for stage in makeittalk.METHOD.stages(config):
+    # Of tiny only what `trained` leaves out: its perceptual term and the portrait's own drawing.
+    for stage in makeittalk.METHOD.stages(config)[0 if preset == "paper" else -1 :]:
         stage = stage(trained) if not hasattr(stage, "name") else stage
         paper_teacher = preset == "paper" and stage.name == "image_translation"
         batch, frozen = batches[stage.name], vgg if paper_teacher else stage.frozen()
