@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from talkbench.methods.atvgnet import detect
+from talkbench.methods import detect
 from talkbench.methods.makeittalk import (
     cartoon,
     faces,
