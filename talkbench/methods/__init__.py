@@ -8,6 +8,7 @@ METHODS = {
     "atvgnet": "talkbench.methods.atvgnet.method:METHOD",
     "pcavs": "talkbench.methods.pcavs.method:METHOD",
     "hdtf": "talkbench.methods.hdtf.method:METHOD",
+    "makeittalk": "talkbench.methods.makeittalk.method:METHOD",
 }
 
 

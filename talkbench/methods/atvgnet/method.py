@@ -8,7 +8,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from talkbench.data.clip import Clip
-from talkbench.methods.atvgnet import audio, basis, crop, detect, losses, shapes
+from talkbench.methods import detect
+from talkbench.methods.atvgnet import audio, basis, crop, losses, shapes
 from talkbench.methods.atvgnet.features import Footage, Speech
 from talkbench.methods.atvgnet.networks import ATNet, Discriminator, VGNet
 from talkbench.methods.method import Driving, Method, Row

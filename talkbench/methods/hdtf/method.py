@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from talkbench.data.clip import SAMPLES_PER_FRAME
 from talkbench.geometry.face_model import free_model
-from talkbench.methods.atvgnet import detect
+from talkbench.methods import detect
 from talkbench.methods.hdtf import animation_stage, face_fit, mesh, sound, style
 from talkbench.methods.hdtf.device_flow import approximate_flow
 from talkbench.methods.hdtf.fit import motion_of_fit

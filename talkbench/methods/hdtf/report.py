@@ -15,7 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from talkbench.geometry.head import EXPRESSION_NAMES
-from talkbench.methods.atvgnet import detect
+from talkbench.methods import detect
 from talkbench.methods.hdtf import mesh
 from talkbench.methods.hdtf.method import listener
 from talkbench.weights import checkpoint

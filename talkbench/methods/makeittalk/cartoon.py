@@ -20,6 +20,8 @@ _SHARES = (0.7, 0.4, 0.5, 0.5)
 _LIPS = np.arange(48, 60)
 # Single precision knows a barycentric weight to about 1e-6: an exact 0, on a shared edge, must not become a hole.
 _INSIDE = -1e-5
+_TILE = 16  # pixels: only the triangles near a tile are tried there
+_TOGETHER = 32  # frames whose tiles are looked up at once
 
 
 def border(height: int, width: int) -> np.ndarray:
@@ -91,25 +93,58 @@ def _sample(texture: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     return upper * (1 - fy) + lower * fy
 
 
-@partial(jax.jit, static_argnums=(2, 3))
-def _render(maps: jax.Array, texture: jax.Array, height: int, width: int):
-    """One frame: maps (M, 12), texture (h, w, C) -> picture (height, width, C), covered bool (height, width)."""
-    x = jnp.arange(width, dtype=jnp.float32)[None, None]
-    y = jnp.arange(height, dtype=jnp.float32)[None, :, None]
-    m = maps[:, :, None, None]
-    dx, dy = x - m[:, 4], y - m[:, 5]
-    second, third = m[:, 0] * dx + m[:, 1] * dy, m[:, 2] * dx + m[:, 3] * dy
+def _candidates(moved: np.ndarray, triangles: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Which triangles may show in which tile of `_TILE` x `_TILE` pixels: int32 (T, rows, columns, K), ascending, then M.
+
+    By their bounding boxes, a pixel larger on every side; K is the largest number, rounded up so that few are compiled.
+    """
+    corners = moved[:, triangles]  # (T, M, 3, 2)
+    low, high = np.floor(corners.min(2)) - 1, np.ceil(corners.max(2)) + 1
+    rows, columns = -(-height // _TILE), -(-width // _TILE)
+
+    def meets(axis, count):
+        start = np.arange(count) * _TILE
+        return (low[..., axis, None] < start + _TILE) & (high[..., axis, None] >= start)
+
+    overlap = meets(1, rows)[:, :, :, None] & meets(0, columns)[:, :, None]  # (T, M, rows, columns)
+    overlap = np.ascontiguousarray(np.moveaxis(overlap, 1, -1))
+    place = np.cumsum(overlap, -1, dtype=np.int32) - 1
+    most = int(place[..., -1].max(initial=0)) + 1
+    made = np.full((*overlap.shape[:3], -(-most // 8) * 8), len(triangles), np.int32)
+    *where, number = np.nonzero(overlap)
+    made[(*where, place[overlap])] = number
+    return made
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _render(maps: jax.Array, candidates: jax.Array, texture: jax.Array, height: int, width: int):
+    """One frame: maps (M + 1, 12), candidates (rows, columns, K), texture (h, w, C) -> picture (height, width, C), covered
+    bool (height, width).
+    """
+    rows, columns, count = candidates.shape
+    inner = jnp.arange(_TILE, dtype=jnp.float32)
+    x = (jnp.arange(columns, dtype=jnp.float32) * _TILE)[None, :, None, None, None] + inner
+    y = (jnp.arange(rows, dtype=jnp.float32) * _TILE)[:, None, None, None, None] + inner[:, None]
+    near = maps[candidates]  # (rows, columns, K, 12)
+    m = jnp.moveaxis(near, -1, 0)[..., None, None]
+    dx, dy = x - m[4], y - m[5]
+    second, third = m[0] * dx + m[1] * dy, m[2] * dx + m[3] * dy
     inside = jnp.minimum(jnp.minimum(second, third), 1 - second - third) >= _INSIDE
-    number = jnp.arange(len(maps), dtype=jnp.int32)[:, None, None]
-    last = jnp.where(inside, number, -1).max(0)
-    chosen = maps[jnp.maximum(last, 0)]  # (height, width, 12)
-    dx, dy = x[0] - chosen[..., 4], y[0] - chosen[..., 5]
+    number = jnp.arange(count, dtype=jnp.int32)[:, None, None]
+    last = jnp.where(inside, number, -1).max(2)  # (rows, columns, tile, tile)
+    flat = jnp.maximum(last, 0).reshape(rows, columns, -1, 1)
+    chosen = jnp.take_along_axis(near, flat, 2).reshape(*last.shape, -1)
+    dx, dy = x[:, :, 0] - chosen[..., 4], y[:, :, 0] - chosen[..., 5]
     second = chosen[..., 0] * dx + chosen[..., 1] * dy
     third = chosen[..., 2] * dx + chosen[..., 3] * dy
     at_x = chosen[..., 10] + second * chosen[..., 6] + third * chosen[..., 8]
     at_y = chosen[..., 11] + second * chosen[..., 7] + third * chosen[..., 9]
-    covered = last >= 0
-    return jnp.where(covered[..., None], _sample(texture, at_x, at_y), 0), covered
+
+    def whole(tiles):
+        return tiles.swapaxes(1, 2).reshape(rows * _TILE, columns * _TILE)[:height, :width]
+
+    covered = whole(last >= 0)
+    return jnp.where(covered[..., None], _sample(texture, whole(at_x), whole(at_y)), 0), covered
 
 
 def warp(
@@ -126,10 +161,17 @@ def warp(
     Returns:
         float32 (T, H, W, C), zero where no triangle is; covered, bool (T, H, W).
     """
-    maps = jnp.asarray(_maps(np.asarray(reference, np.float64), np.asarray(moved, np.float64), triangles))
+    reference, moved = np.asarray(reference, np.float64), np.asarray(moved, np.float64)
     height, width = texture.shape[:2]
-    texture = jnp.asarray(texture, jnp.float32)
-    frames = [_render(one, texture, height, width) for one in maps]
+    maps = _maps(reference, moved, triangles)
+    # What stands for no triangle has no inside.
+    nowhere = np.tile(np.float32([1, 0, 0, 0, 1e9, 1e9, 0, 0, 0, 0, 0, 0]), (len(maps), 1, 1))
+    maps = np.concatenate([maps, nowhere], 1)
+    texture, frames = jnp.asarray(texture, jnp.float32), []
+    for start in range(0, len(moved), _TOGETHER):
+        now = slice(start, start + _TOGETHER)
+        candidates = _candidates(moved[now], triangles, height, width)
+        frames += [_render(*one, texture, height, width) for one in zip(maps[now], candidates, strict=True)]
     return jnp.stack([frame[0] for frame in frames]), jnp.stack([frame[1] for frame in frames])
 
 

@@ -122,3 +122,34 @@ def voice_conversion(
         "fine": jnp.square(fine - mel).mean(),
         "codes": jnp.abs(codes - codes_again).mean(),
     }
+
+
+def same_speaker(similarity: jax.Array, who: jax.Array) -> jax.Array:
+    """GE2E's softmax loss (Wan et al. 2018, eq. 6) with two utterances of each speaker, both ways.
+
+    Args:
+        similarity: (B, B), scaled cosines of first (rows) and second utterances.
+        who: (B,) numbers of the speakers; others' utterances of the same speaker do not count.
+    """
+    other = (who[:, None] == who) & ~jnp.eye(len(who), dtype=bool)
+    logits = jnp.where(other, -1e9, similarity)
+    right = jnp.diagonal(logits)
+    return sum((jax.nn.logsumexp(logits, axis) - right).mean() for axis in (0, 1)) / 2
+
+
+def spread(fake: jax.Array, real: jax.Array, which: np.ndarray) -> jax.Array:
+    """How far a clip's amount of motion is from the true one; ours: squared terms alone make heads stand still.
+
+    Args:
+        fake, real: (B, N, 204). which: indices of the landmarks that tell the head's pose.
+
+    Returns:
+        Mean absolute difference of the deviations over a clip, and 10 times that of the steps' sizes (RMS).
+    """
+    ours, theirs = points(fake)[:, :, which], points(real)[:, :, which]
+
+    def amounts(x):
+        step = jnp.sqrt(jnp.square(jnp.diff(x, axis=1)).mean(1) + 1e-10)
+        return jnp.sqrt(x.var(1) + 1e-8), 10 * step
+
+    return sum(jnp.abs(a - b).mean() for a, b in zip(amounts(ours), amounts(theirs), strict=True))

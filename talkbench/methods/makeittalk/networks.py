@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from talkbench.methods.makeittalk.attention import Encoder
-from talkbench.methods.makeittalk.recurrent import GRU, LSTM
 from talkbench.nn.conv import Linear
 from talkbench.nn.norm import BatchNorm
+from talkbench.nn.recurrent import GRU, LSTM
 
 LANDMARKS = 204
 SEGMENT = 512  # windows that are one sequence for self-attention

@@ -89,6 +89,23 @@ def segments(count: int) -> list[slice]:
     return [cut for cut in cuts if cut.stop - cut.start >= SHORTEST] or cuts[:1]
 
 
+def settle(displacement: np.ndarray, length: int = 30) -> np.ndarray:
+    """A segment's displacement (N, ...) that starts at 0: what it starts with fades out of it over `length` frames.
+
+    So a segment that goes on from the last one's end does not jump; ours.
+    """
+    left = np.clip(1 - np.arange(len(displacement)) / length, 0, 1)
+    return displacement - left.reshape(-1, *[1] * (displacement.ndim - 1)) * displacement[:1]
+
+
+def head_motion(displacement: np.ndarray, window: int) -> np.ndarray:
+    """The speaker's displacement (T, 68, 3) of a whole clip, smoothed over `window` frames, its lips closed, 0 in frame 0.
+
+    Smoothing fits its ends too, so it leaves the settled first frame elsewhere: that is taken off last.
+    """
+    return settle(close_lips(smooth(displacement, window)))
+
+
 def assemble(
     speaker: Sequence[np.ndarray], content: Sequence[np.ndarray], face: np.ndarray, **gains: float
 ) -> np.ndarray:

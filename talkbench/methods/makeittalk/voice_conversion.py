@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from talkbench.methods.makeittalk.recurrent import LSTM
 from talkbench.nn.conv import Conv, Linear
 from talkbench.nn.norm import BatchNorm
+from talkbench.nn.recurrent import LSTM
 
 MELS, PITCHES, SPEAKER = 80, 257, 256
 PIECE = 4096  # frames that are converted at once

@@ -7,7 +7,6 @@ import pytest
 
 from talkbench.methods.makeittalk import networks
 from talkbench.methods.makeittalk.attention import DeviationNorm, positional_table
-from talkbench.methods.makeittalk.recurrent import GRU, LSTM
 from talkbench.methods.makeittalk.speaker_vector import VoiceEncoder
 from talkbench.methods.makeittalk.translation import ResUnet
 from talkbench.methods.makeittalk.voice_conversion import AutoVC, convert_long
@@ -44,47 +43,6 @@ def test_the_paper_s_speaker_branch_also_sees_the_face():
     assert call["params"]["out"]["layers_0"]["kernel"].shape == (64 + 128 + 204, 512)
     with pytest.raises(ValueError, match="needs the face"):
         abstract_variables(network.init, (2, 18, 80), VOICE)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def lstm_by_hand(p, x, suffix):
-    h = c = np.zeros(p["weight_hh_" + suffix].shape[1])
-    made = []
-    for row in x:
-        gates = p["weight_ih_" + suffix] @ row + p["bias_ih_" + suffix]
-        gates = gates + p["weight_hh_" + suffix] @ h + p["bias_hh_" + suffix]
-        i, f, g, o = np.split(gates, 4)
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        h = sigmoid(o) * np.tanh(c)
-        made.append(h)
-    return np.array(made)
-
-
-def gru_by_hand(p, x):
-    h, made = np.zeros(2), []
-    for row in x:
-        xr, xz, xn = np.split(p["weight_ih_l0"] @ row + p["bias_ih_l0"], 3)
-        hr, hz, hn = np.split(p["weight_hh_l0"] @ h + p["bias_hh_l0"], 3)
-        n = np.tanh(xn + sigmoid(xr + hr) * hn)
-        h = (1 - sigmoid(xz + hz)) * n + sigmoid(xz + hz) * h
-        made.append(h)
-    return np.array(made)
-
-
-def test_recurrent_layers():
-    x = np.random.default_rng(0).normal(size=(1, 4, 3)).astype(np.float32)
-    both = LSTM(2, 1, bidirectional=True)
-    variables = both.init(jax.random.key(0), x)
-    p = jax.tree.map(np.asarray, variables["params"])
-    forward, backward = lstm_by_hand(p, x[0], "l0"), lstm_by_hand(p, x[0, ::-1], "l0_reverse")[::-1]
-    np.testing.assert_allclose(both.apply(variables, x)[0], np.hstack([forward, backward]), atol=1e-6)
-    gru = GRU(2)
-    variables = gru.init(jax.random.key(1), x)
-    p = jax.tree.map(np.asarray, variables["params"])
-    np.testing.assert_allclose(gru.apply(variables, x)[0], gru_by_hand(p, x[0]), atol=1e-6)
 
 
 def test_deviation_norm_and_positions():

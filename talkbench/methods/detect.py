@@ -3,7 +3,10 @@
 import numpy as np
 
 from talkbench.evaluators import builtin
-from talkbench.methods.atvgnet.shapes import ShapeError
+
+
+class DetectError(ValueError):
+    """No face where one is needed, or no such detector; says which and the remedy."""
 
 
 def landmarks(picture: np.ndarray, detector: str) -> np.ndarray:
@@ -14,17 +17,17 @@ def landmarks(picture: np.ndarray, detector: str) -> np.ndarray:
             2DFAN-4, whose weights `talkbench weights` brings.
 
     Raises:
-        ShapeError: an unknown detector, or no face found. ValueError: weights that are not at hand.
+        DetectError: an unknown detector, or no face found. ValueError: weights that are not at hand.
     """
     if detector == "synthetic":
         return builtin.landmark_judge().landmarks(picture[None])[0]
     if detector != "fan":
-        raise ShapeError(f"model.detector={detector!r}: there are synthetic and fan")
+        raise DetectError(f"model.detector={detector!r}: there are synthetic and fan")
     from talkbench.evaluators import fan, s3fd
     from talkbench.weights import store
 
     boxes = s3fd.largest(s3fd.detect(s3fd.read_weights(store.path_of("s3fd")), picture[None]))
     if np.isnan(boxes).any():
-        raise ShapeError("no face found in the source picture; choose another, or crop it to the head")
+        raise DetectError("no face found in the source picture; choose another, or crop it to the head")
     points, _ = fan.landmarks(fan.read_weights(store.path_of("fan-2d")), picture[None], boxes, subpixel=True)
     return points[0] + 0.5
