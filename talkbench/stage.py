@@ -24,9 +24,9 @@ class Stage:
         discriminator_loss: `f(params, stats, outputs, batch, rng) -> (terms, new_stats)`, or None without a GAN.
         weights: {term: weight}.
         frozen: reads the variables of frozen teachers (any tree, possibly empty): an argument of the compiled step.
+        sample: `f(generator_side, frozen, batch) -> images` float (N, columns, H, W, 3) in [0, 1], for sample grids.
         settings: {section of the config: {key: value}}: what this stage has otherwise, such as its `train.steps`.
         exported: whether its variables belong in the weight file (not: a stage whose result the next one takes up).
-        sample: `f(generator_side, frozen, batch) -> images` float (N, columns, H, W, 3) in [0, 1], for sample grids.
     """
 
     name: str
@@ -36,6 +36,6 @@ class Stage:
     weights: dict[str, float]
     discriminator_loss: Callable | None = None
     frozen: Callable[[], Any] = dict
+    sample: Callable | None = None
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     exported: bool = True
-    sample: Callable | None = None
