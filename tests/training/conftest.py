@@ -80,9 +80,10 @@ def command(cache, store, monkeypatch):
     started = []
 
     def start(out: Path, *changes: str, devices: int = 1, **environment: str) -> Command:
+        flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
         env = {
             **os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/training'}", "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", **environment,
+            "XLA_FLAGS": flags, **environment,
         }  # fmt: skip
         arguments = [f"--data=folder={store.folder}", f"--out={out}", "--no-validation"]
         started.append(Command([*arguments, *(f"--config.{c}" for c in changes)], env))
