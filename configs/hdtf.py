@@ -81,7 +81,7 @@ def _reduced() -> dict:
         },
         "optimizer": adam(2e-3, b1=0.9, schedule="cosine", warmup_steps=50, clip_norm=5.0),
         "train": run(
-            steps=1300, batch_size=8, ema_decay=0.995, log_every=50, sample_every=650, checkpoint_every=200
+            steps=5000, batch_size=8, ema_decay=0.995, log_every=50, sample_every=1000, checkpoint_every=250
         ),
-        "animation": {"optimizer": {"learning_rate": 2e-3}, "train": {"steps": 800, "batch_size": 8}},
+        "animation": {"optimizer": {"learning_rate": 2e-3}, "train": {"steps": 1200, "batch_size": 8}},
     }  # fmt: skip
