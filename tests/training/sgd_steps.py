@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import optax
 import toy_method
+from ml_collections import ConfigDict
 
 from talkbench import config as configs
 from talkbench.training import mesh as meshes
@@ -20,10 +21,8 @@ def batch(size: int = 8) -> dict:
     return {"source": images[0], "driving": images[1], "scale": np.ones(size, np.float32)}
 
 
-def run() -> dict:
+def run(config: ConfigDict) -> dict:
     """{path: leaf} of the state after the steps, and the scalars of each."""
-    toy_method.install()
-    config = configs.load("toy", "tiny")
     stage, transform, mesh = toy_method.stage(config), optax.sgd(0.05), meshes.data_mesh()
     fresh = jax.jit(
         lambda key: init_state(stage, transform, key, batch(), ema=True),
@@ -43,5 +42,6 @@ def run() -> dict:
 
 
 if __name__ == "__main__":
-    result = run()
+    toy_method.install()
+    result = run(configs.load("toy", "tiny"))
     np.savez(Path(sys.argv[1]), devices=jax.device_count(), **result)

@@ -51,14 +51,14 @@ def advance(stage, transform, state, **settings):
 # ------------------------------------------------------------------------------------------------- devices
 
 
-def test_four_devices_do_what_one_does(tmp_path):
+def test_four_devices_do_what_one_does(config, tmp_path):
     """Global BatchNorm, global means: three SGD steps agree to 1e-5 with the batch split over four devices."""
     flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
     env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
     script = [sys.executable, sgd_steps.__file__, str(tmp_path / "four.npz")]
     subprocess.run(script, env=env, check=True, timeout=300)
-    one = sgd_steps.run()
+    one = sgd_steps.run(config())
     with np.load(tmp_path / "four.npz") as four:
         assert four["devices"] == 4 and set(four.files) == {*one, "devices"}
         for name, value in one.items():
