@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV ?= uv
 GOLDEN ?= ../shared/golden
 # Golden files that `talkbench verify` can compute.
-GOLDEN_FILES = facevid2vid metrics evalnets pcavs atvgnet hdtf hdtf_animation makeittalk_nets makeittalk_audio makeittalk_landmarks
+GOLDEN_FILES = facevid2vid metrics evalnets pcavs atvgnet hdtf hdtf_animation makeittalk_nets makeittalk_audio makeittalk_landmarks makeittalk_image
 
 # pip leaves the compiling of modules to their first import; a process that may not keep the result takes 10 s to start.
 unexport PYTHONDONTWRITEBYTECODE
