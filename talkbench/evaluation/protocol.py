@@ -12,6 +12,21 @@ from talkbench.resources import folder
 # cross_identity: source = first frame of another person's clip (`selection.crossed`)
 TASKS = ("reconstruction", "cross_identity")
 
+# What the benchmarks of real speakers have in common
+REAL_METRICS = (
+    *("l1", "psnr", "ssim", "ms_ssim", "lpips", "fid", "kid"),
+    *("lmd", "akd", "mkr", "lip_gap_r", "d_ll", "d_vl", "d_a", "d_l", "d_v", "d_rot", "d_pos"),
+    *("csim", "csim_source", "head_pose", "lse_c", "lse_d", "av_offset"),
+)
+PUBLISHED_JUDGES = {
+    "landmarks": "fan-2d",
+    "features": "inception-fid",
+    "lpips": "lpips-vgg",
+    "identity": "arcface-irse50-bgr",
+    "pose": "hopenet",
+    "sync": "syncnet",
+}
+
 
 class ProtocolError(ValueError):
     """A protocol that does not exist or contradicts itself; the message says what to change."""
