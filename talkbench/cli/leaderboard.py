@@ -1,9 +1,9 @@
 """Build, check, accept and show leaderboard tables.
 
 build: the tables and the HTML page from result files, written beside them.
-check: evaluates the shipped weights (or takes --results) and holds them against the committed table; exit 1 if something
-got worse.
-accept: commit the fresh table, with a reason.
+check: evaluates the shipped weights (or takes --results) and trains each method for three steps, and holds both against the
+committed table and loss traces; exit 1 if something got worse.
+accept: commit the fresh table, with a reason; with --traces the loss traces instead.
 show: print a committed table.
 """
 
@@ -35,7 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--add", type=Path, action="append", default=[], metavar="FILE", help="row of `score --row`"
     )
-    parser.add_argument("--methods", metavar="A,B", help="check: these rows only")
+    parser.add_argument(
+        "--methods", metavar="A,B", help="check: these rows only; accept --traces: these methods"
+    )
+    parser.add_argument(
+        "--traces", action="store_true", help="accept: train each method for three steps, commit their losses"
+    )
     parser.add_argument("--reason", default="", help="accept: what changed, and why it is right")
     parser.add_argument("--json", action="store_true", help="check, show: print JSON")
 
@@ -122,13 +127,14 @@ def _write(protocol, table: dict, results: Path, out: Path, quiet: bool = False)
 def _check(args, tables: Path) -> int:
     from dataclasses import asdict
 
+    from talkbench.leaderboard import traces
     from talkbench.leaderboard.check import compare, passes, report
     from talkbench.leaderboard.tables import read
 
     code, answers = 0, {}
     if not args.results:
         _recompute(_benchmarks(args, tables, committed=True), quiet=args.json)
-    methods = None if args.methods is None else [name.strip() for name in args.methods.split(",")]
+    methods = _methods(args)
     for name in _benchmarks(args, tables, committed=True):
         protocol, table, _ = _fresh(args, name, tables)
         changes = compare(table, read(tables / f"{name}.json"), protocol, methods=methods)
@@ -136,9 +142,35 @@ def _check(args, tables: Path) -> int:
         answers[name] = {"passes": passes(changes), "changes": [asdict(change) for change in changes]}
         if not args.json:
             print(report(changes, name))
+    if not args.results and (tables / traces.FILE).exists():
+        stored = traces.read(tables / traces.FILE)
+        chosen = [name for name in stored["traces"] if methods is None or name in methods]
+        changes = traces.compare(_traced(chosen, quiet=args.json), stored)
+        code = max(code, 0 if passes(changes) else 1)
+        answers["training"] = {"passes": passes(changes), "changes": [asdict(change) for change in changes]}
+        if not args.json:
+            print(report(changes, "training", "--traces"))
     if args.json:
         print(json.dumps(answers, indent=1))
     return code
+
+
+def _methods(args) -> list[str] | None:
+    return None if args.methods is None else [name.strip() for name in args.methods.split(",")]
+
+
+def _traced(names: list[str], quiet: bool) -> dict:
+    """{method: loss trace} of these methods."""
+    from talkbench.leaderboard import traces
+    from talkbench.training.process import set_up
+
+    set_up()
+    traced = {}
+    for name in names:
+        if not quiet:
+            print(f"training {name} for {traces.FEW['train']['steps']} steps", file=sys.stderr)
+        traced[name] = traces.record(name)
+    return traced
 
 
 def _recompute(names: list[str], quiet: bool) -> None:
@@ -158,6 +190,8 @@ def _recompute(names: list[str], quiet: bool) -> None:
 
 
 def _accept(args, tables: Path) -> int:
+    if args.traces:
+        return _accept_traces(args, tables)
     from talkbench.leaderboard.check import accept, compare, report
     from talkbench.leaderboard.tables import read, write
 
@@ -171,6 +205,25 @@ def _accept(args, tables: Path) -> int:
                 report(compare(table, committed, protocol), name).split("\n  talkbench leaderboard accept")[0]
             )
         print(f"{name}: wrote {', '.join(str(p) for p in write(accepted, tables))}")
+    return 0
+
+
+def _accept_traces(args, tables: Path) -> int:
+    from talkbench import methods
+    from talkbench.atomic import write_json
+    from talkbench.leaderboard import traces
+    from talkbench.leaderboard.check import report
+
+    path = tables / traces.FILE
+    committed = traces.read(path) if path.exists() else None
+    fresh = _traced(_methods(args) or methods.names(), quiet=False)
+    accepted = traces.accept(fresh, committed, args.reason)
+    if committed:
+        print(
+            report(traces.compare(fresh, committed), "training").split("\n  talkbench leaderboard accept")[0]
+        )
+    write_json(path, accepted)
+    print(f"training: wrote {path}")
     return 0
 
 

@@ -112,8 +112,8 @@ def passes(changes: list[Change]) -> bool:
     return not any(change.fails for change in changes)
 
 
-def report(changes: list[Change], benchmark: str) -> str:
-    """The changes as a text table, the failing ones first, and what to do."""
+def report(changes: list[Change], benchmark: str, accepting: str = "") -> str:
+    """The changes as a text table, the failing ones first, and what to do (`accepting`: flags of the command)."""
     if not changes:
         return f"{benchmark}: as committed"
     lines = [("", "row", "metric", "committed", "now", "tolerance", "")]
@@ -127,7 +127,7 @@ def report(changes: list[Change], benchmark: str) -> str:
         text.append(f"{benchmark}: {failing} of {len(changes)} changes fail the check. If they are meant:")
     else:
         text.append(f"{benchmark}: nothing got worse. To commit what is new:")
-    text.append(f"  talkbench leaderboard accept --benchmark {benchmark} --reason 'why'")
+    text.append(f"  talkbench leaderboard accept {accepting or f'--benchmark {benchmark}'} --reason 'why'")
     return "\n".join(text)
 
 

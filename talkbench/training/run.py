@@ -1,6 +1,7 @@
 """A whole training run: every stage of a method (or a judge), then one weight file."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -42,13 +43,10 @@ def train(name: str, kind: str, config, data: str, out: Path) -> Path:
     set_up()
     store = sources.open_store(data, config.data.size, "train")
     variables, exported = {}, {}
-    for stage in stages:
-        stage = stage if isinstance(stage, Stage) else stage(variables)
-        variables[stage.name] = train_stage(
-            stage, store, with_settings(config, stage), name, out / stage.name
-        )
+    for stage, side in train_each(stages, store, config, name, out):
+        variables[stage.name] = side
         if stage.exported:
-            exported[stage.name] = variables[stage.name]
+            exported[stage.name] = side
     path = out / f"{name}.npz"
     if jax.process_index() == 0:
         meta = {
@@ -60,10 +58,26 @@ def train(name: str, kind: str, config, data: str, out: Path) -> Path:
     return path
 
 
-def with_settings(config: ConfigDict, stage: Stage) -> ConfigDict:
-    """The config with what the stage has otherwise."""
+def train_each(stages, store, config, name: str, out: Path, **sections) -> Iterator[tuple[Stage, dict]]:
+    """Train `stages` one after the other, each into its folder under `out`; (stage, generator side) when it is done.
+
+    Args:
+        stages: as a method gives them.
+        sections: {section of the config: {key: value}} that goes before the stages' own settings.
+    """
+    variables = {}
+    for stage in stages:
+        stage = stage if isinstance(stage, Stage) else stage(variables)
+        own = with_settings(config, stage.settings, sections)
+        variables[stage.name] = train_stage(stage, store, own, name, out / stage.name)
+        yield stage, variables[stage.name]
+
+
+def with_settings(config: ConfigDict, *settings: dict[str, dict]) -> ConfigDict:
+    """A copy of the config in which the later `settings`, such as a stage's own, replace the earlier."""
     own = config.copy_and_resolve_references()
-    own.update(stage.settings)
+    for changes in settings:
+        own.update(changes)
     return own
 
 

@@ -39,7 +39,7 @@ def trained(clip):
     for stage in hdtf.METHOD.stages(config):
         examples = [stage.features(view_of(clip), np.random.default_rng(i)) for i in range(4)]
         batch = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
-        transform = optimizer.make(with_settings(config, stage).optimizer, 60)
+        transform = optimizer.make(with_settings(config, stage.settings).optimizer, 60)
         state = jax.jit(lambda key, b, s=stage, t=transform: init_state(s, t, key, b, ema=False))(
             jax.random.key(0), batch
         )
@@ -144,7 +144,10 @@ def test_full_size_step_exports_for_every_platform():
         },
     }  # fmt: skip
     for stage in hdtf.METHOD.stages(config):
-        batch, transform = batches[stage.name], optimizer.make(with_settings(config, stage).optimizer, 10)
+        batch, transform = (
+            batches[stage.name],
+            optimizer.make(with_settings(config, stage.settings).optimizer, 10),
+        )
         start = lambda key, b, s=stage, t=transform: init_state(s, t, key, b, True)  # noqa: E731
         state = jax.eval_shape(start, jax.random.key(0), batch)
         step = jax.jit(make_step(stage, transform, 0.9))
