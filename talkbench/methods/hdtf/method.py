@@ -14,6 +14,7 @@ from talkbench.methods import detect
 from talkbench.methods.hdtf import animation_stage, face_fit, mesh, sound, style
 from talkbench.methods.hdtf.device_flow import approximate_flow
 from talkbench.methods.hdtf.fit import motion_of_fit
+from talkbench.methods.hdtf.steady import steadied
 from talkbench.methods.hdtf.video_stage import network, unit, video_stage
 from talkbench.methods.method import Driving, Method, Row
 
@@ -22,6 +23,7 @@ OPTIONS = {
         "audio",
         "audio: what the sound makes of the face; mesh: the driving clip's own mesh coefficients (needs them)",
     ),
+    "steady": (0.0, "0 to below 1: how much each frame leans on the one before it, against flicker (ours)"),
 }
 
 
@@ -95,7 +97,13 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
             still, expression=still.expression + expression - expression[:1], head=moved(still, head)
         )
 
-    def render(source: np.ndarray, reference: mesh.Motion, motion: mesh.Motion) -> np.ndarray:
+    @jax.jit
+    def backwards(before, points, hidden):
+        return approximate_flow(before, points, size, hidden=hidden)[0]
+
+    def render(
+        source: np.ndarray, reference: mesh.Motion, motion: mesh.Motion, strength: float
+    ) -> np.ndarray:
         """Frames of the picture `source` with its face, placed by `reference`, moved to `motion`."""
         image = unit(jnp.asarray(source[None]))
         feature = encode(weights, image)
@@ -107,10 +115,17 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
             # The last batch is padded with its last frame.
             chosen = np.minimum(np.arange(start, start + batch), len(points) - 1)
             drawn = draw(weights, image, feature, start_points, points[chosen], hidden[chosen])
+            if strength:
+                last = made[-1][-1] if made else drawn[0]
+                flows = backwards(points[np.maximum(chosen - 1, 0)], points[chosen], hidden[chosen])
+                drawn = steadied(unit(last), unit(drawn), flows, strength, model.video.align_corners)
+                drawn = jnp.round(drawn * 255).astype(jnp.uint8)
             made.append(np.asarray(drawn)[: len(points) - start])
         return np.concatenate(made)
 
-    def generate(source: np.ndarray, driving: Driving, *, driver="audio", landmarks=None) -> np.ndarray:
+    def generate(
+        source: np.ndarray, driving: Driving, *, driver="audio", steady=0.0, landmarks=None
+    ) -> np.ndarray:
         """Animate `source` uint8 (S, S, 3) at the model's size; `OPTIONS` tells the rest.
 
         `landmarks`: (68, 2) of the source in pixels (centres at +0.5), if they are known; else they are detected.
@@ -122,6 +137,8 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
             raise ValueError(
                 f"the source is {source.shape[1]}x{source.shape[0]}, this model works at {size}x{size}; resize it"
             )
+        if not 0 <= steady < 1:
+            raise ValueError(f"steady {steady}: must be at least 0 and below 1")
         if driver not in ("audio", "mesh"):
             raise ValueError(f"driver {driver!r}: there are audio and mesh")
         if driver == "audio" and driving.audio is None:
@@ -131,7 +148,7 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
         found = detect.landmarks(source, model.detector) if landmarks is None else landmarks
         still = source_motion(found, size)
         motion = by_mesh(still, driving) if driver == "mesh" else by_sound(still, driving, source, found)
-        return render(source, still, motion)
+        return render(source, still, motion, steady)
 
     return generate
 

@@ -77,12 +77,16 @@ def test_generation(trained, clip):
     alone = generate(clip.frames[0], one, driver="mesh", landmarks=points)[1]
     assert np.abs(made[13].astype(int) - alone).max() <= 1
     assert np.abs(made[13].astype(int) - made[0]).max() > 0
+    steady = generate(clip.frames[0], mesh, driver="mesh", landmarks=points, steady=0.5)
+    change = lambda frames: np.abs(np.diff(frames.astype(int), axis=0)).mean()  # noqa: E731
+    assert np.array_equal(steady[0], made[0]) and 0 < change(steady) < change(made)
     heard = generate(clip.frames[0], Driving(audio=clip.audio), landmarks=points)
     assert heard.shape == made.shape and np.abs(heard[13].astype(int) - heard[0]).max() > 0
     for options, driving, message in (
         ({}, Driving(frames=clip.frames), "driven by audio"),
         ({"driver": "mesh"}, Driving(frames=clip.frames), "no mesh coefficients"),
         ({"driver": "text"}, mesh, "audio and mesh"),
+        ({"steady": 1.0}, mesh, "below 1"),
     ):
         with pytest.raises(ValueError, match=message):
             generate(clip.frames[0], driving, **options)
