@@ -162,15 +162,10 @@ def _methods(args) -> list[str] | None:
 def _traced(names: list[str], quiet: bool) -> dict:
     """{method: loss trace} of these methods."""
     from talkbench.leaderboard import traces
-    from talkbench.training.process import set_up
 
-    set_up()
-    traced = {}
-    for name in names:
-        if not quiet:
-            print(f"training {name} for {traces.FEW['train']['steps']} steps", file=sys.stderr)
-        traced[name] = traces.record(name)
-    return traced
+    if not quiet:
+        print(f"first training steps: {', '.join(names)}", file=sys.stderr, flush=True)
+    return traces.record_apart(names)
 
 
 def _recompute(names: list[str], quiet: bool) -> None:
