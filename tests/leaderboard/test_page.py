@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -194,17 +195,41 @@ def test_footage_of_before_goes_and_a_row_without_it_stays(board, tmp_path):
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
+FLAGS = (
+    *(
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--mute-audio",
+        "--remote-debugging-pipe",
+        "--no-first-run",
+    ),
+    *(
+        "--disable-extensions",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ),
+)
+AS_3_AND_4 = """
+import os, sys
+from fcntl import F_DUPFD, fcntl
+for wanted, high in [(3, fcntl(int(sys.argv[1]), F_DUPFD, 10)), (4, fcntl(int(sys.argv[2]), F_DUPFD, 10))]:
+    os.dup2(high, wanted)
+    os.close(high)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
 
 class Chromium:
     """Headless Chromium, spoken to through pipes: JSON messages, each ended by a zero byte."""
 
     def __init__(self, profile):
         (theirs_in, self._out), (self._in, theirs_out) = os.pipe(), os.pipe()
-        shell = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--mute-audio", "--remote-debugging-pipe"]
-        call = ["sh", "-c", shell, "sh", BROWSER, *flags, f"--user-data-dir={profile}", "about:blank"]
+        call = [BROWSER, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        start = [sys.executable, "-S", "-c", AS_3_AND_4, str(theirs_in), str(theirs_out), *call]
         self._process = subprocess.Popen(
-            call, pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            start, pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         os.close(theirs_in)
         os.close(theirs_out)
