@@ -1,7 +1,7 @@
 """Footage of the few clips that result pages show, kept while a benchmark runs.
 
 RESULTS/METHOD/TASK/gallery/CLIP.mp4   what a row generated, with the sound that it was judged with
-RESULTS/METHOD/TASK/gallery/CLIP.npz   source picture; landmarks that the judge saw, where there is one
+RESULTS/METHOD/TASK/gallery/CLIP.npz   source picture; shape; landmarks that the judge saw, where there is one
 RESULTS/METHOD/TASK/gallery/CLIP.png   a few of its frames side by side
 RESULTS/gallery/CLIP.*                 the same of the real clip, which is what drives
 """
@@ -56,7 +56,7 @@ def keep(folder: Path, clip_id: str, footage: Footage, source: np.ndarray, judge
     """
     path = Path(folder) / file_name(clip_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"source": source, "size": np.array(footage.frames.shape[1:3])}
+    content = {"source": source, "shape": np.array(footage.frames.shape[:3])}
     if absent("landmarks", judge) is None:
         content["landmarks"] = footage.look("landmarks", judge)[..., :2].astype(np.float32)
     file = io.BytesIO()

@@ -232,9 +232,11 @@ def _tile(clip: footage.Shown, tile: footage.Tile, number: int) -> str:
 
 def _strip(clip: footage.Shown, tile: footage.Tile, number: int) -> str:
     label = escape(f"{tile.name}: frames of {clip.clip_id}")
+    width, height = 100 * len(clip.frames), round(100 * tile.aspect)  # keeps its place until it is loaded
     return (
         f'<figure {_marked(tile, number)} data-aspect="{tile.aspect:.4f}"><figcaption>{escape(tile.name)}</figcaption>'
-        f'<div class="screen"><img src="{escape(tile.strip)}" alt="{label}" loading="lazy"></div></figure>'
+        f'<div class="screen"><img src="{escape(tile.strip)}" alt="{label}" loading="lazy" width="{width}" '
+        f'height="{height}"></div></figure>'
     )
 
 

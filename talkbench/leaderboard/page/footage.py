@@ -116,7 +116,7 @@ def _clip(task, clip_id, pieces, real: Path, page: Path, place: Path) -> Shown |
     for number, (about, stem) in enumerate(pieces):
         with np.load(f"{stem}.npz", allow_pickle=False) as file:
             kept = {name: file[name] for name in file.files}
-        height, width = (int(side) for side in kept["size"])
+        count, height, width = (int(number) for number in kept["shape"])
         if about["kind"] != "real" and not clip.source:
             write_atomically(page / place / "source.png", gallery.png(kept["source"]))
             clip.source = _address(place / "source.png")
@@ -128,10 +128,10 @@ def _clip(task, clip_id, pieces, real: Path, page: Path, place: Path) -> Shown |
             ("-poster.png", _first_frame(strip, width)),
         ):
             write_atomically(page / place / (name + suffix), content)
+        clip.frames = [int(i) for i in gallery.strip_indices(count)]
         seen = kept.get("landmarks")
         if seen is not None:
             points[str(number)] = _packed(seen, width)
-            clip.frames = [int(i) for i in gallery.strip_indices(len(seen))]
         video, poster, image = (_address(place / (name + s)) for s in (".mp4", "-poster.png", ".png"))
         own = about.get("provenance", {}).get("method", {}).get("compared_with")
         note = f"compared with {own}" if own else ", ".join(about["driven_by"])

@@ -218,6 +218,26 @@ function sound(clip) {
   all(clip, "video").forEach((video, number) => { video.muted = heard === "" || Number(heard) !== number; });
 }
 
+// The browser's own controls lie over chin and mouth: a button below takes their place.
+function control(figure) {
+  const video = figure.querySelector("video"), button = document.createElement("button");
+  const label = () => {
+    button.textContent = video.paused ? "Play" : "Pause";
+    button.setAttribute("aria-label", `${button.textContent} ${figure.dataset.name}`);
+  };
+  button.type = "button";
+  button.addEventListener("click", () => {
+    if (!video.paused) return video.pause();
+    video.muted = false;
+    video.play().catch((error) => say(`${figure.dataset.name} does not play: ${error.message}`));
+  });
+  video.addEventListener("click", () => button.click());
+  for (const event of ["play", "pause"]) video.addEventListener(event, label);
+  video.controls = false;
+  label();
+  figure.querySelector("figcaption").append(button);
+}
+
 async function playAll(clip, button) {
   const videos = all(clip, "figure:not([hidden]) video");
   if (button.textContent === "Pause all") {
@@ -267,7 +287,7 @@ for (const clip of all(document, ".clip")) {
   form.elements.speed.addEventListener("input", () => {
     for (const video of all(clip, "video")) video.playbackRate = Number(form.elements.speed.value);
   });
-  for (const figure of all(clip, ".tiles figure[data-kind]")) follow(clip, figure);
+  for (const figure of all(clip, ".tiles figure[data-kind]")) { follow(clip, figure); control(figure); }
   clip.addEventListener("toggle", () => {
     if (clip.open) return;
     for (const video of all(clip, "video")) video.pause();
