@@ -1,6 +1,7 @@
 """Build, check, accept and show leaderboard tables.
 
-build: the tables and the HTML page from result files, written beside them.
+build: the tables and the page (a folder of HTML, page/index.html) from result files, written beside them; of several
+benchmarks one page.
 check: evaluates the shipped weights (or takes --results) and trains each method for three steps, and holds both against the
 committed table and loss traces; exit 1 if something got worse.
 accept: commit the fresh table, with a reason; with --traces the loss traces instead.
@@ -76,52 +77,65 @@ def _benchmarks(args, tables: Path, *, committed: bool) -> list[str]:
 
 
 def _fresh(args, name: str, tables: Path):
-    """(protocol, fresh table, results folder) of a benchmark."""
+    """(protocol, fresh table, result rows, results folder) of a benchmark."""
     from talkbench.evaluation.protocol import load
     from talkbench.evaluation.results import default_folder, read_rows
     from talkbench.leaderboard.tables import build, merged, read_external_row, sealed
 
     protocol, results = load(name), args.results or default_folder(name)
-    table = build(protocol, read_rows(results), published=tables / "published.toml")
+    rows = read_rows(results)
+    table = build(protocol, rows, published=tables / "published.toml")
     if args.add:
         table = sealed(merged(table, [read_external_row(path, table) for path in args.add]))
-    return protocol, table, results
+    return protocol, table, rows, results
 
 
 def _build(args, tables: Path) -> int:
-    for name in _benchmarks(args, tables, committed=False):
-        protocol, table, results = _fresh(args, name, tables)
-        _write(protocol, table, results, args.out or results)
+    from talkbench.leaderboard.page.document import Board
+
+    names = _benchmarks(args, tables, committed=False)
+    boards = [Board(*_fresh(args, name, tables)) for name in names]
+    together = args.out or boards[0].results.parent if len(boards) > 1 else None
+    for board in boards:
+        _write(board, args.out or board.results, page=together is None)
+    if together:
+        _write_page(boards, together)
     return 0
 
 
 def write_tables(protocol, results: Path, out: Path, *, as_json: bool = False) -> None:
     """Tables and page of the result files in `results`, written to `out`, and the table on the screen."""
     from talkbench.evaluation.results import read_rows
+    from talkbench.leaderboard.page.document import Board
     from talkbench.leaderboard.tables import build
 
-    table = build(protocol, read_rows(results), published=_committed_folder() / "published.toml")
+    rows = read_rows(results)
+    table = build(protocol, rows, published=_committed_folder() / "published.toml")
+    if not as_json:
+        print_board(table)
+    _write(Board(protocol, table, rows, results), out, quiet=as_json)
     if as_json:
-        _write(protocol, table, results, out, quiet=True)
         print(json.dumps(table, indent=1, ensure_ascii=False))
-        return
-    print_board(table)
-    _write(protocol, table, results, out)
 
 
-def _write(protocol, table: dict, results: Path, out: Path, quiet: bool = False) -> None:
-    from talkbench.evaluation.results import write_atomically
-    from talkbench.leaderboard.html import page, strips
+def _write(board, out: Path, *, quiet: bool = False, page: bool = True) -> None:
     from talkbench.leaderboard.tables import warnings, write
 
-    written = write(table, out)
-    html = out / f"{protocol.name}.html"
-    write_atomically(html, page([table], {protocol.name: strips(results, table, protocol.gallery)}).encode())
-    if quiet:
-        return
-    for note in warnings(table):
-        print(f"note: {note}")
-    print("wrote:", *[*written, html], sep="\n  ")
+    written = write(board.table, out)
+    if not quiet:
+        for note in warnings(board.table):
+            print(f"note: {note}")
+        print("wrote:", *written, sep="\n  ")
+    if page:
+        _write_page([board], out, quiet=quiet)
+
+
+def _write_page(boards: list, out: Path, *, quiet: bool = False) -> None:
+    from talkbench.leaderboard.page.document import write
+
+    index = write(boards, out / "page")
+    if not quiet:
+        print(f"  {index}")
 
 
 def _check(args, tables: Path) -> int:
@@ -136,7 +150,7 @@ def _check(args, tables: Path) -> int:
         _recompute(_benchmarks(args, tables, committed=True), quiet=args.json)
     methods = _methods(args)
     for name in _benchmarks(args, tables, committed=True):
-        protocol, table, _ = _fresh(args, name, tables)
+        protocol, table, *_ = _fresh(args, name, tables)
         changes = compare(table, read(tables / f"{name}.json"), protocol, methods=methods)
         code = max(code, 0 if passes(changes) else 1)
         answers[name] = {"passes": passes(changes), "changes": [asdict(change) for change in changes]}
@@ -191,7 +205,7 @@ def _accept(args, tables: Path) -> int:
     from talkbench.leaderboard.tables import read, write
 
     for name in _benchmarks(args, tables, committed=False):
-        protocol, table, _ = _fresh(args, name, tables)
+        protocol, table, *_ = _fresh(args, name, tables)
         path = tables / f"{name}.json"
         committed = read(path) if path.exists() else None
         accepted = accept(table, committed, args.reason)

@@ -112,9 +112,10 @@ def read(folder: Path) -> Scores:
     if not clips:
         raise CompareError(f"{folder} holds no scored clip")
     said = about["provenance"]
-    versions = {k: _spelled(k, text, said.get("judges", {})) for k, text in said["metrics"].items()}
+    defined = said.get("metrics", {})
+    versions = {k: _spelled(k, text, said.get("judges", {})) for k, text in defined.items()}
     name = about["method"] or folder.resolve().name
-    return Scores(name, clips, versions, real, features, "allow_small" in said["metrics"].get("fid", ""))
+    return Scores(name, clips, versions, real, features, "allow_small" in defined.get("fid", ""))
 
 
 def compare(a: Scores, b: Scores, keys=None, *, seed: int = 0) -> tuple[list[Comparison], dict[str, str]]:

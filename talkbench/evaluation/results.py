@@ -3,7 +3,7 @@
 RESULTS/METHOD/TASK/row.json           what the row is, its provenance, the clips that are due
 RESULTS/METHOD/TASK/clips/CLIP.json    one clip's scores, or why there are none
 RESULTS/METHOD/TASK/clips/CLIP.npz     features for the set-level metrics, where there is a judge for them
-RESULTS/METHOD/TASK/strips/CLIP.png    a few generated frames of the clips that pages show
+RESULTS/METHOD/TASK/gallery/CLIP.*     footage of the clips that pages show, see `gallery`
 """
 
 import io

@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 
 from talkbench.data.clip import SAMPLES_PER_FRAME, Clip, ClipError
+from talkbench.evaluation import gallery
 from talkbench.evaluation.candidate import Candidate, allowed
 from talkbench.evaluation.measure import (
     FRAMES_PER_CLIP,
     Footage,
     absent,
-    evenly_spaced,
     measure,
     set_features,
 )
@@ -30,14 +30,12 @@ from talkbench.evaluation.results import (
     one_line,
     read_json,
     row_folder,
-    write_atomically,
     write_features,
     write_json,
 )
 from talkbench.evaluation.selection import Selection, crossed, select
 from talkbench.metrics.registry import METRICS
 
-STRIP_FRAMES = 8
 # What still means something where no real frames of that person in that motion exist: how the driver is followed, whose
 # face it is, how real the set looks.
 CROSSED = ("csim_source", "head_pose", "lip_gap_r", "d_rot", "lse_c", "lse_d", "av_offset", "fid", "kid")
@@ -84,6 +82,7 @@ def run(
     chosen = select(source, protocol.selection, split=protocol.split, count=protocol.clips)
     report, ids = Report(), chosen.ids
     total = len(ids) * len(protocol.tasks)
+    shown = gallery.shown(protocol, ids)
     for number, task in enumerate(protocol.tasks):
         crossing = task == "cross_identity"
         sources = crossed(ids) if crossing else dict.fromkeys(ids)
@@ -98,7 +97,8 @@ def run(
             report.skipped += len(taking) - len(pending)
             if pending:
                 pair = (clip_id, sources[clip_id])
-                _evaluate_clip(protocol, source, pending, judges, pair, files, hashes, report)
+                keep_in = results if clip_id in shown else None
+                _evaluate_clip(protocol, source, pending, judges, pair, files, hashes, report, keep_in)
     if progress:
         progress(total, total, "")
     return report
@@ -145,8 +145,11 @@ def _is_done(path: Path, key: str) -> bool:
     return isinstance(record, dict) and record.get("provenance_hash") == key and "error" not in record
 
 
-def _evaluate_clip(protocol, source, pending: Iterable[Candidate], judges, pair, files, hashes, report):
+def _evaluate_clip(
+    protocol, source, pending: Iterable[Candidate], judges, pair, files, hashes, report, keep_in
+):
     clip_id, source_id = pair
+    before = report.computed
     try:
         clip = _cut(source.clip(clip_id), protocol.frames)
         person = clip if source_id is None else _cut(source.clip(source_id), protocol.frames)
@@ -161,12 +164,14 @@ def _evaluate_clip(protocol, source, pending: Iterable[Candidate], judges, pair,
         try:
             if clip is None:
                 raise ClipError(clip_error)
-            record |= _evaluate(protocol, clip, person, real, candidate, judges, path)
+            record |= _evaluate(protocol, clip, person, real, candidate, judges, path, keep_in is not None)
             report.computed += 1
         except Exception as error:
             record |= {"error": one_line(error), "due": None if clip is None else clip.num_frames - 1}
             report.failed.append((candidate.name, clip_id, record["error"]))
         write_json(path, record)
+    if keep_in is not None and report.computed > before:  # else the clip or the judge may be what is broken
+        gallery.keep(gallery.real_folder(keep_in), clip_id, real, clip.frames[0], judges.get("landmarks"))
 
 
 def _cut(clip: Clip, frames: int | None) -> Clip:
@@ -181,9 +186,12 @@ def _cut(clip: Clip, frames: int | None) -> Clip:
 
 
 def _evaluate(
-    protocol, clip: Clip, person: Clip, real: Footage, candidate: Candidate, judges, path: Path
+    protocol, clip: Clip, person: Clip, real: Footage, candidate: Candidate, judges, path: Path, keep: bool
 ) -> dict:
-    """Scores of `clip`'s motion and sound put on the first frame of `person` (the same clip, or another's)."""
+    """Scores of `clip`'s motion and sound put on the first frame of `person` (the same clip, or another's).
+
+    `keep`: leave the footage where pages find it.
+    """
     started = time.perf_counter()
     generated = np.asarray(candidate.generate(person.frames[0], allowed(clip, candidate.driven_by)))
     shown = person
@@ -230,9 +238,9 @@ def _evaluate(
             write_features(path.with_suffix(".npz"), *features)
         else:
             record["unavailable"] |= dict.fromkeys(set_keys, why)
-    if clip.clip_id in protocol.gallery:
-        strip = path.parent.parent / "strips" / f"{file_name(clip.clip_id)}.png"
-        write_atomically(strip, _strip(frames))
+    if keep:
+        folder = path.parent.parent / "gallery"
+        gallery.keep(folder, clip.clip_id, fake, shown.frames[0], judges.get("landmarks"))
     record["seconds"] = {
         "generate": round(made - started, 3),
         "score": round(time.perf_counter() - made, 3),
@@ -240,21 +248,7 @@ def _evaluate(
     return record
 
 
-def _png(picture: np.ndarray) -> np.ndarray:
-    done, code = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise RuntimeError("OpenCV could not write a PNG")
-    return code
-
-
 def reencoded(frames: np.ndarray) -> np.ndarray:
     """Frames uint8 (T, H, W, 3) after a round trip through PNG, as outputs are stored."""
-    return np.stack(
-        [cv2.cvtColor(cv2.imdecode(_png(f), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for f in frames]
-    )
-
-
-def _strip(frames: np.ndarray) -> bytes:
-    """PNG of a few evenly spaced frames side by side."""
-    row = np.concatenate(list(frames[evenly_spaced(len(frames), STRIP_FRAMES)]), axis=1)
-    return _png(row).tobytes()
+    codes = (np.frombuffer(gallery.png(frame), np.uint8) for frame in frames)
+    return np.stack([cv2.cvtColor(cv2.imdecode(code, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for code in codes])

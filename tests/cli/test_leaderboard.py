@@ -84,7 +84,9 @@ def test_an_edited_file_fails(tmp_path, committed, capsys):
 def test_build_and_show(tmp_path, committed, capsys):
     call("build", "--benchmark", "synthetic", "--results", tmp_path / "first", "--tables", committed)
     written = sorted(path.name for path in (tmp_path / "first").glob("synthetic.*"))
-    assert written == ["synthetic.csv", "synthetic.html", "synthetic.json", "synthetic.md"]
+    assert written == ["synthetic.csv", "synthetic.json", "synthetic.md"]
+    page = (tmp_path / "first" / "page" / "index.html").read_text()
+    assert ">mine</a>" in page and ">static</a>" in page
     capsys.readouterr()
     call("show", "--tables", committed)
     shown = capsys.readouterr().out

@@ -36,7 +36,10 @@ def test_a_whole_run(tmp_path, protocol, source, judges, noisy):
     assert psnr.low <= psnr.value <= psnr.high and psnr.clips == 6 and psnr.coverage == 1
     record = json.loads((tmp_path / "noisy/reconstruction/clips/p0_c0.json").read_text())
     assert record["due"] == FRAMES - 1 and record["identity"] == "p0"
-    assert (tmp_path / "noisy/reconstruction/strips/p0_c1.png").exists()
+    for folder in ("noisy/reconstruction/gallery", "gallery"):
+        assert sorted(p.name for p in (tmp_path / folder).iterdir()) == [
+            f"p0_c1.{s}" for s in ("mp4", "npz", "png")
+        ]
     assert not list(tmp_path.rglob(".*")), "temporary files are left"
 
 

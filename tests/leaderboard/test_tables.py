@@ -1,6 +1,5 @@
 import copy
 import json
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from talkbench.evaluation.protocol import Protocol
 from talkbench.evaluation.provenance import digest
 from talkbench.evaluation.results import Row
-from talkbench.leaderboard import check, html, tables
+from talkbench.leaderboard import check, tables
 
 TOY = Protocol(
     name="toy",
@@ -152,42 +151,6 @@ def test_published_rows(protocol, rows, tmp_path):
     path.write_text("[[row]]\nmethod = 'x'\n")
     with pytest.raises(tables.TableError, match="lacks benchmark, source, metrics"):
         tables.build(protocol, rows, published=path)
-
-
-class _Text(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.tags, self.loads, self.text = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.loads += [value for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def test_the_page(table):
-    png = b"\x89PNG not really"
-    parser = _Text()
-    text = html.page([table], {"toy": {"c<0>": [("oracle", png), ("<i>x</i>", png)]}})
-    parser.feed(text)
-    joined = "".join(parser.text)
-    assert "<b>weak</b>" in joined and "b" not in parser.tags and "i" not in parser.tags  # names are escaped
-    assert "Toy <heads> | 16 px" in joined and "real frames" in joined
-    assert all(link.startswith("data:image/png;base64,") for link in parser.loads) and len(parser.loads) == 2
-    assert "script" not in parser.tags and "prefers-color-scheme: dark" in text and 'name="viewport"' in text
-    assert "toy-landmarks" in joined and "driven by" in joined
-
-
-def test_strips_are_found(table, tmp_path):
-    for name in ("strong", "oracle"):
-        path = tmp_path / name / "reconstruction" / "strips" / "c0.png"
-        path.parent.mkdir(parents=True)
-        path.write_bytes(name.encode())
-    assert html.strips(tmp_path, table, ("c0", "c1")) == {
-        "c0": [("oracle", b"oracle"), ("strong", b"strong")]
-    }
 
 
 # ----------------------------------------------------------------------------------------------- check
