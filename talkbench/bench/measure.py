@@ -35,6 +35,7 @@ from talkbench.evaluators import builtin
 from talkbench.methods.method import Driving
 from talkbench.training import mesh as meshes
 from talkbench.training import optimizer
+from talkbench.training.process import keep_memory
 from talkbench.training.step import compile_step, init_state, make_step
 
 WARM_UP = 2
@@ -168,11 +169,11 @@ def _trained(request: dict, config) -> dict:
     size = own.train.batch_size
     mesh = meshes.data_mesh(jax.devices()[:1])
     whole, split = meshes.replicated(mesh), meshes.by_example(mesh)
+    frozen = jax.device_put(stage.frozen(), whole)  # first: it is what may be missing
     with closing(subject.batches(stage, own, store)) as source:
         two = [meshes.put_batch(next(source), split) for _ in range(2)]
     step, fresh = _trainer(stage, own, size)
     state = jax.jit(fresh, out_shardings=whole)(jax.random.key(own.seed), two[0])
-    frozen = jax.device_put(stage.frozen(), whole)
     counts = count.multiply_adds(step, state, frozen, two[0])
     started = time.perf_counter()
     compiled = compile_step(step, mesh).lower(state, frozen, two[0]).compile()
@@ -295,6 +296,7 @@ def _line(error: Exception) -> str:
 def main(argv: list[str] | None = None) -> int:
     """`measure REQUEST.json FIGURES.json`."""
     asked, place = sys.argv[1:] if argv is None else argv
+    keep_memory()  # as training and evaluation do
     write_json(Path(place), measured(json.loads(Path(asked).read_text())))
     return 0
 

@@ -38,7 +38,7 @@ class Programs:
             leaves, tree = jax.tree.flatten(args)
             if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
                 return jitted(*args)  # inside another program, which counts it
-            key = (id(function), tree, tuple((np.shape(leaf), np.result_type(leaf).name) for leaf in leaves))
+            key = (id(function), tree, tuple((np.shape(leaf), str(_type(leaf))) for leaf in leaves))
             if key not in self._made:
                 self._made[key] = self._make(function, jitted, args)
             self.calls[key] += 1
@@ -71,6 +71,11 @@ class Programs:
 
 
 _JIT = jax.jit
+
+
+def _type(leaf):
+    """Of an array, without fetching it from its device, or of a number."""
+    return getattr(leaf, "dtype", None) or np.result_type(leaf)
 
 
 @contextmanager
