@@ -2,15 +2,17 @@
 
 import json
 import os
+import shutil
 
 from talkbench.bench import plan
-from talkbench.evaluation import throughput
-from talkbench.evaluators import builtin
 
 PRESETS = {"a": ["tiny", "paper"], "b": ["tiny"]}
 
 
 def test_names_are_those_of_the_judges():
+    from talkbench.evaluation import throughput
+    from talkbench.evaluators import builtin
+
     assert set(plan.BUILTIN) == set(builtin.BY_NAME) and plan.PARTS == tuple(throughput.ours())
 
 
@@ -48,9 +50,12 @@ def test_every_stage_of_a_training_is_measured():
 
 
 def test_a_process_of_its_own():
-    """The real thing, once: another process measures, and one that dies is told in a line."""
     found = plan.alone({"what": "machine", "side": 32, "repeats": 3})
     assert found["side"] == 32 and found["multiply_adds"] == 32**3 and found["platform"]
     assert found["cores"] == os.cpu_count() and json.dumps(found)
-    found = plan.alone({"what": "nothing"})
-    assert "exit code 1" in found["error"] and "nothing" in found["error"]
+
+
+def test_a_process_that_dies_is_told_in_a_line(monkeypatch):
+    monkeypatch.setattr(plan.sys, "executable", shutil.which("false"))
+    found = plan.alone({"what": "cost", "method": "a"})
+    assert found == {"what": "cost", "method": "a", "error": "the measuring process ended with exit code 1"}
