@@ -69,16 +69,25 @@ def names() -> list[str]:
     return sorted(p.stem for p in resources.folder("configs").glob("*.py"))
 
 
+def presets(name: str) -> tuple[str, ...]:
+    """The presets of a config; ConfigError if there is no such config."""
+    return _module(name).PRESETS
+
+
+def _module(name: str) -> ModuleType:
+    path = resources.folder("configs") / f"{name}.py"
+    if not path.is_file():
+        raise ConfigError(f"no config {name!r}: {nearest(name, names())}")
+    return load_file(path)
+
+
 def load(name: str, preset: str, overrides: dict[str, str] | None = None) -> ConfigDict:
     """The locked config `name` at `preset`, with `{dotted key: text}` overrides parsed to each key's own type.
 
     Raises:
         ConfigError: unknown config, preset or key (the message has the nearest valid one), or an unfit value.
     """
-    path = resources.folder("configs") / f"{name}.py"
-    if not path.is_file():
-        raise ConfigError(f"no config {name!r}: {nearest(name, names())}")
-    module = load_file(path)
+    module = _module(name)
     if preset not in module.PRESETS:
         raise ConfigError(f"{name} has no preset {preset!r}: {nearest(preset, module.PRESETS)}")
     config = module.get_config(preset)

@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "talkbench"
 
 # From the ground up: a room imports itself and what stands before it.
-ROOMS = "geometry nn data weights metrics evaluators methods training evaluation leaderboard cli".split()
+ROOMS = (
+    "geometry nn data weights metrics evaluators methods training evaluation leaderboard bench cli".split()
+)
 # Modules beside the rooms, which any room may use, and which use none of them.
 GROUND = {"atomic", "config", "resources", "stage"}
 # Rooms that may use less than all that is below them.

@@ -76,7 +76,12 @@ def test_wheel_holds_what_it_needs_and_nothing_else(wheel):
     about = {name for name in inside if name.split("/")[0].endswith(".dist-info")}
     shared = {f"talkbench/_share/{name}" for folder in SHARED_FOLDERS for name in tracked(folder)}
     assert inside - about == set(tracked("talkbench")) | shared
-    needed = {"configs/facevid2vid.py", "evals/synthetic.py", "leaderboards/synthetic.json"}
+    needed = {
+        "configs/facevid2vid.py",
+        "evals/synthetic.py",
+        "leaderboards/synthetic.json",
+        "leaderboards/published.toml",
+    }
     assert {f"talkbench/_share/{name}" for name in needed} <= inside
     assert "talkbench/geometry/synthetic_face.npz" in inside
     assert {name.split("/", 1)[1] for name in about} >= {

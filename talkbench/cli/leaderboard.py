@@ -5,7 +5,7 @@ benchmarks one page.
 check: evaluates the shipped weights (or takes --results) and trains each method for three steps, and holds both against the
 committed table and loss traces; exit 1 if something got worse.
 accept: commit the fresh table, with a reason; with --traces the loss traces instead.
-show: print a committed table.
+show: print a committed table; with --published, the papers' own figures instead, which are never ranked with ours.
 """
 
 import argparse
@@ -43,11 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--traces", action="store_true", help="accept: train each method for three steps, commit their losses"
     )
     parser.add_argument("--reason", default="", help="accept: what changed, and why it is right")
+    parser.add_argument(
+        "--published", action="store_true", help="show: the papers' own figures, with their sources"
+    )
     parser.add_argument("--json", action="store_true", help="check, show: print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0, or 1 where the check fails."""
+    if args.published and args.action != "show":
+        raise ValueError("--published belongs to `talkbench leaderboard show`")
     if args.results and not args.benchmark:
         raise ValueError("--results needs --benchmark: the folder holds one benchmark's results")
     tables = args.tables or _committed_folder()
@@ -239,6 +244,8 @@ def _accept_traces(args, tables: Path) -> int:
 def _show(args, tables: Path) -> int:
     from talkbench.leaderboard.tables import read, warnings
 
+    if args.published:
+        return _show_published(args, tables / "published.toml")
     shown = [read(tables / f"{name}.json") for name in _benchmarks(args, tables, committed=True)]
     if args.json:
         print(json.dumps(shown, indent=1, ensure_ascii=False))
@@ -247,6 +254,19 @@ def _show(args, tables: Path) -> int:
         print_board(table)
         for note in warnings(table):
             print(f"note: {note}")
+    return 0
+
+
+def _show_published(args, path: Path) -> int:
+    from talkbench.leaderboard import published
+
+    rows, missing = published.published_rows(path, args.benchmark), published.absent(path)
+    if args.json:
+        print(json.dumps({"rows": rows, "absent": missing}, indent=1, ensure_ascii=False))
+    elif rows:
+        print(published.plain(rows, None if args.benchmark else missing))
+    else:
+        print(f"no published figures are shown beside {args.benchmark}; leave out --benchmark for all")
     return 0
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "score": "score anyone's videos against a reference",
     "data": "show and prepare data sets",
     "leaderboard": "build, check and accept leaderboard tables",
+    "bench": "measure size, speed and memory of methods and judges",
     "weights": "list, fetch, import and verify network weights",
     "basis": "fit a landmark basis to a data set",
     "verify": "hold our networks against golden outputs of the published ones",

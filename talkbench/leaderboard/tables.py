@@ -6,6 +6,7 @@ The JSON is what others read:
  "rows": [{"method", "kind", "task", "driven_by",
            "metrics": {KEY: {"value", "low", "high", "clips", "coverage"}},
            "unavailable": {KEY: reason}, "provenance"}],
+ "published": [row of `leaderboard.published`], only where there are some,
  "accepted": [{"date", "reason"}], "digest"}
 
 A metric without a value is not among a row's metrics; `unavailable` says why. `digest` is over everything
@@ -14,7 +15,6 @@ else, so that an edit by hand is seen.
 
 import csv
 import io
-import tomllib
 from pathlib import Path
 from warnings import warn
 
@@ -28,6 +28,8 @@ from talkbench.evaluation.results import (
     write_atomically,
     write_json,
 )
+from talkbench.leaderboard.published import markdown as published_section
+from talkbench.leaderboard.published import published_rows
 from talkbench.metrics.registry import METRICS
 
 KINDS = ("method", "external", "published", "baseline")  # in the order of the tables
@@ -44,7 +46,8 @@ def build(protocol: Protocol, rows: list[Row], *, published: Path | None = None)
 
     Args:
         rows: of `results.read_rows`.
-        published: TOML file with the papers' own numbers, if there is one (`published_rows`).
+        published: TOML file with the papers' own numbers, if there is one; those of this data set go into the table's
+            own `published`, apart from its rows (`published.published_rows`).
 
     Returns:
         Plain values, as the JSON file holds them, without `accepted`. Rows that another version of the protocol made
@@ -67,7 +70,8 @@ def build(protocol: Protocol, rows: list[Row], *, published: Path | None = None)
         "rows": [_row(row, protocol) for row in current],
     }
     if published is not None and published.exists():
-        table["rows"] += published_rows(published, protocol.name)
+        beside = published_rows(published, protocol.name)
+        table |= {"published": beside} if beside else {}
     return sealed(ranked(table))
 
 
@@ -99,40 +103,6 @@ def _row(row: Row, protocol: Protocol) -> dict:
 
 def _plain(value):
     return round(value, 8) if isinstance(value, float) else value
-
-
-def published_rows(path: Path, benchmark: str) -> list[dict]:
-    """The papers' own numbers for a benchmark, from a TOML file of [[row]] tables.
-
-    A row: benchmark, method, source (where the number stands), a table `metrics` of KEY = value; optionally
-    task and driven_by. Such numbers have no interval, and nobody can say that they were computed as ours are.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise TableError(f"{path} is not TOML: {error}") from error
-    rows = []
-    for entry in content.get("row", []):
-        lacking = [name for name in ("benchmark", "method", "source", "metrics") if name not in entry]
-        if lacking:
-            raise TableError(f"{path}: a row lacks {', '.join(lacking)}")
-        if entry["benchmark"] != benchmark:
-            continue
-        rows.append(
-            {
-                "method": entry["method"],
-                "kind": "published",
-                "task": entry.get("task", "reconstruction"),
-                "driven_by": entry.get("driven_by", []),
-                "metrics": {
-                    key: {"value": float(value), "low": None, "high": None, "clips": None, "coverage": None}
-                    for key, value in entry["metrics"].items()
-                },
-                "unavailable": {},
-                "provenance": {"source": entry["source"]},
-            }
-        )
-    return rows
 
 
 def sealed(table: dict) -> dict:
@@ -347,11 +317,10 @@ def markdown(table: dict) -> str:
         reasons = (row["unavailable"][key] for row in table["rows"] if key in row.get("unavailable", {}))
         missing.setdefault(next(reasons, "not measured"), []).append(table["metrics"][key]["name"])
     notes += [f"{', '.join(names)}: not available: {reason}" for reason, names in missing.items()]
-    for row in table["rows"]:
-        if row["kind"] == "published":
-            notes.append(f"{row['method']} (published): {row['provenance'].get('source', '')}")
     if notes:
         lines += ["", "## Notes", "", *(f"- {_escape(note)}" for note in notes)]
+    if table.get("published"):
+        lines += ["", published_section(table["published"]).rstrip()]
     return "\n".join(lines) + "\n"
 
 

@@ -138,19 +138,21 @@ def test_rows_of_another_version_are_left_out(protocol, rows):
     assert "strong" not in [row["method"] for row in table["rows"]]
 
 
-def test_published_rows(protocol, rows, tmp_path):
+def test_published_figures_stand_apart(protocol, rows, tmp_path):
     path = tmp_path / "published.toml"
-    path.write_text(
-        '[[row]]\nbenchmark = "toy"\nmethod = "paper"\nsource = "Table 2"\nmetrics = {psnr = 30.1}\n'
-        '[[row]]\nbenchmark = "other"\nmethod = "x"\nsource = "y"\nmetrics = {}\n'
+    entry = (
+        '[[row]]\nmethod = "paper"\nprotocol = "toys"\nmetric = "PSNR"\nvalue = 99.1\nsource = "Table 2"\n'
     )
-    table = tables.build(protocol, rows, published=path)
-    assert [(r["method"], r["kind"]) for r in table["rows"]][2] == ("paper", "published")
-    text = tables.markdown(table)
-    assert "paper (published)" in text and "Table 2" in text and "**30.1" not in text
-    path.write_text("[[row]]\nmethod = 'x'\n")
-    with pytest.raises(tables.TableError, match="lacks benchmark, source, metrics"):
-        tables.build(protocol, rows, published=path)
+    path.write_text(f'{entry}beside = "toy"\n{entry}beside = "other"\n')
+    plain, table = tables.build(protocol, rows), tables.build(protocol, rows, published=path)
+    assert table["rows"] == plain["rows"] and tables.is_sealed(table)
+    assert [row["beside"] for row in table["published"]] == ["toy"]
+    ours, theirs = tables.markdown(table).split("## Published figures")
+    assert ours.strip() == tables.markdown(plain).strip() and "99.1" not in ours
+    assert "| paper | toys | PSNR | 99.1 | Table 2 |" in theirs
+    assert check.passes(check.compare(table, plain, protocol))
+    path.write_text(entry)
+    assert "published" not in tables.build(protocol, rows, published=path)
 
 
 # ----------------------------------------------------------------------------------------------- check

@@ -1,0 +1,1 @@
+"""How large and how fast: methods, judges and data, each measured in a process of its own."""
