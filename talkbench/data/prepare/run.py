@@ -80,6 +80,7 @@ def prepare(
     shard: tuple[int, int] | None = None,
     keep_work: bool = False,
     progress: Callable[[int, int, str], None] | None = None,
+    run_units: Callable = pool.run,
 ) -> Summary:
     """Turns the files of a listing into records below `out`.
 
@@ -94,6 +95,7 @@ def prepare(
         shard: (i, n): work on each n-th unit from i only, and write no records; a last run without it does.
         keep_work: keep the finished units, so that a later run with more files works on the new ones only.
         progress: told (files done, files in all, file).
+        run_units: works on units as `pool.run` does, perhaps on other machines.
 
     Raises:
         TreeError: no files, two clips of one id. StoreError: `out` cannot be written.
@@ -119,7 +121,7 @@ def prepare(
         raise StoreError(f"{out}: cannot be written: {error.strerror}") from error
     (out / "work" / "CACHE").write_text("finished units; may be removed once the records are written\n")
     summary, rows = Summary(missing=len(listing.missing)), {}
-    for unit, row in pool.run(units, settings, out / "work", workers):
+    for unit, row in run_units(units, settings, out / "work", workers):
         summary.add(row)
         rows[unit.name] = {k: v for k, v in row.items() if k not in ("seconds", "surveyed")}
         if progress:
