@@ -139,7 +139,7 @@ def _serve(pipe, settings: Settings, folder: Path, job) -> None:
     while True:
         try:
             unit = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):  # the parent is gone
             return
         try:
             row = job(unit, settings, place, open_backend, lambda key: pipe.send(("key", key)))

@@ -23,6 +23,9 @@ from talkbench.data.store import Store, StoreError, is_store, write_store
 from talkbench.resources import PACKAGE
 
 RECORDS = "records"  # of the output folder: the store
+_FINISHED = (
+    ".work-finished"  # what `work` is called before it is removed: half of it must never be taken for work
+)
 _PACKAGES = ("av", "numpy", "opencv-python-headless", "scikit-image", "soxr")
 
 
@@ -109,6 +112,8 @@ def prepare(
         min_frames=min(settings.min_frames, listing.min_frames or settings.min_frames),
     )
     units = listing.units
+    if shard is None:
+        _tidy(out)
     if shard is None and not (out / "work").exists() and is_store(out / RECORDS):
         done = _already(out, listing, settings)
         if done is not None:
@@ -143,8 +148,17 @@ def prepare(
     elif is_store(out / RECORDS):
         shutil.rmtree(out / RECORDS)
     if not keep_work:
-        shutil.rmtree(out / "work")
+        (out / "work").rename(out / _FINISHED)
+        _tidy(out)
     return summary
+
+
+def _tidy(out: Path) -> None:
+    """Removes what a run that was killed while it finished has left: done work, lists half written."""
+    shutil.rmtree(out / _FINISHED, ignore_errors=True)
+    for folder, name in ((out, "*.jsonl"), (out, "missing.txt"), (out / "protocols", "*.txt")):
+        for half in folder.glob(f".{name}.*"):
+            half.unlink(missing_ok=True)
 
 
 def _already(out: Path, listing: Listing, settings: Settings) -> Summary | None:
