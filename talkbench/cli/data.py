@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 
 # what `--landmarks` names: back ends that worker processes make for themselves
@@ -9,6 +10,9 @@ BACKENDS = {
     "mediapipe": ("talkbench.data.prepare.mesh:Mesh",),
     "fan": ("talkbench.evaluators.published:load", "fan-2d-subpixel"),
 }
+SYNC = ("syncnet", "syncnet-whole", "synth-sync")
+# the weights that these take
+WEIGHTS = {"fan": ("fan-2d", "s3fd"), "syncnet": ("syncnet", "s3fd-sync"), "syncnet-whole": ("syncnet",)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +56,11 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         help="work on part I of N (from 0) only; a last run without it writes the records",
     )
     add(
+        "--ray",
+        metavar="ADDRESS",
+        help="work on a Ray cluster, --workers in all: HOST:PORT, auto, or local; takes pip install 'talkbench[ray]'",
+    )
+    add(
         "--landmarks",
         default="auto",
         choices=("auto", "files", "cascade", *BACKENDS),
@@ -60,6 +69,17 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         "fan: FAN, with the weights that `talkbench weights` brings",
     )
     add("--mediapipe-python", metavar="FILE", help="interpreter of an environment with mediapipe==0.10.21")
+    add(
+        "--sync",
+        default="none",
+        choices=("none", *SYNC),
+        help="judge of sound against lips, kept with each clip: none (default); syncnet, on the face that it finds, or "
+        "syncnet-whole, for pictures that are face crops, with the weights that `talkbench weights` brings; synth-sync: "
+        "the builtin one, for synthetic heads only",
+    )
+    add(
+        "--most-offset", type=int, metavar="N", help="refuse clips that --sync finds more than N frames apart"
+    )
     add(
         "--crop",
         default="auto",
@@ -90,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _prepare(args: argparse.Namespace) -> int:
     from talkbench.cli.progress import bar
+    from talkbench.data.prepare import cluster, pool
     from talkbench.data.prepare.run import prepare
     from talkbench.data.prepare.settings import Settings, SettingsError
     from talkbench.data.prepare.trees import read
@@ -104,6 +125,9 @@ def _prepare(args: argparse.Namespace) -> int:
                 "mediapipe==0.10.21 (it cannot share this one)"
             )
         backend += (args.mediapipe_python,)
+    for flag, name in (("landmarks", args.landmarks), ("sync", args.sync)):
+        _check_weights(flag, name)
+    sync_backend = () if args.sync == "none" else ("talkbench.evaluators.offset:load", args.sync)
     least = (
         {}
         if args.least_faces is None
@@ -112,19 +136,34 @@ def _prepare(args: argparse.Namespace) -> int:
     settings = Settings(
         **least,
         size=args.size, codec=args.codec, quality=args.quality, crop=args.crop, increase=args.increase,
-        landmarks=args.landmarks, backend=backend, min_frames=args.min_frames,
+        landmarks=args.landmarks, backend=backend, min_frames=args.min_frames, sync=args.sync,
+        sync_backend=sync_backend, most_offset=args.most_offset,
         allow_silent=args.allow_silent,
     )  # fmt: skip
+    if args.ray and args.shard:
+        raise SettingsError("--ray and --shard are two ways to share the work: give one")
+    run_units = partial(cluster.run, address=args.ray) if args.ray else pool.run
     listing = read(args.dataset, args.source)
     with bar("files") as tell:
         summary = prepare(
             listing, settings, args.out, args.dataset, workers=args.workers, shard=_shard(args.shard),
-            keep_work=args.keep_work, progress=tell,
+            keep_work=args.keep_work, progress=tell, run_units=run_units,
         )  # fmt: skip
     for note in listing.notes:
         print(f"note: {note}")
     _print(summary, args)
     return 0 if summary.packed or args.shard else 1
+
+
+def _check_weights(flag: str, name: str) -> None:
+    """WeightsMissing before any worker begins."""
+    from talkbench.weights import store
+
+    for weight in WEIGHTS.get(name, ()):
+        try:
+            store.path_of(weight)
+        except store.WeightsMissing as error:
+            raise store.WeightsMissing(f"--{flag} {name}: {error}") from None
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:

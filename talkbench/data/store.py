@@ -202,7 +202,7 @@ def _partial_folder(folder: Path) -> Path:
     host = socket.gethostname()
     for stale in folder.parent.glob(f".{folder.name}.partial-{host}-*"):
         with suppress(ValueError):
-            if not _alive(int(stale.name.rsplit("-", 1)[1])):
+            if not _alive(int(stale.name.removesuffix("-old").rsplit("-", 1)[1])):
                 shutil.rmtree(stale, ignore_errors=True)
     partial = folder.parent / f".{folder.name}.partial-{host}-{os.getpid()}"
     if partial.exists():

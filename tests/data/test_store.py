@@ -216,6 +216,8 @@ def test_kill_in_the_middle_leaves_no_store_and_the_next_run_cleans_up(tmp_path)
     process.stdout.close()
     assert not (tmp_path / "s").exists() and not is_store(tmp_path / "s")
     assert len(os.listdir(tmp_path)) == 1  # the hidden leftover
+    (leftover,) = tmp_path.iterdir()
+    leftover.with_name(leftover.name + "-old").mkdir()  # what a kill between two renames leaves
     time.sleep(0.05)
     write_store(tmp_path / "s", [make_clip(1)])
     assert os.listdir(tmp_path) == ["s"]

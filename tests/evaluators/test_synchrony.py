@@ -5,7 +5,7 @@ from learning import losses
 from talkbench import config as configs
 from talkbench.data.synthetic.source import synthetic_clip
 from talkbench.data.view import view_of
-from talkbench.evaluators import builtin, synchrony
+from talkbench.evaluators import builtin, offset, synchrony
 from talkbench.metrics import sync
 from talkbench.weights.checkpoint import CheckpointError
 
@@ -30,6 +30,15 @@ def test_shipped_judge_finds_the_offset_and_follows_a_shift(judge, clips):
         for shift in (-6, 2, 9):
             earlier = np.roll(clip.audio, -640 * shift)
             assert sync.search(*judge.sync(clip.frames, earlier)).offset == found.offset + shift
+
+
+def test_offset_of_late_sound_for_data_preparation(judge, clips):
+    adapter = offset.load("synth-sync")
+    on_time = adapter.offset(clips[0].frames, clips[0].audio)
+    late = adapter.offset(clips[0].frames, np.roll(clips[0].audio, 5 * 640))
+    assert late["offset"] == on_time["offset"] - 5 and late["windows"] == 55 and late["confidence"] > 0
+    assert (adapter.name, adapter.hash) == (judge.name, judge.hash)
+    assert adapter.offset(clips[0].frames[:20], clips[0].audio[: 20 * 640]) is None
 
 
 def test_wrong_audio_loses(judge, clips):

@@ -23,6 +23,7 @@ REASONS = (
     "out_of_frame",
     "frozen",
     "shot_cut_in_segment",
+    "out_of_sync",
 )
 
 

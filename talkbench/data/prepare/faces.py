@@ -60,8 +60,9 @@ def detect(frame: np.ndarray) -> np.ndarray:
     return np.array(kept, np.float32).reshape(-1, 4)
 
 
+@cache
 def open_backend(call: tuple[str, ...]):
-    """The back end of `Settings.backend`: ("module:function", argument, ...)."""
+    """What `Settings.backend` or `Settings.sync_backend` names: ("module:function", argument, ...), made once a process."""
     module, _, function = call[0].partition(":")
     return getattr(importlib.import_module(module), function)(*call[1:])
 

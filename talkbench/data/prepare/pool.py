@@ -12,12 +12,13 @@ from pathlib import Path
 import cv2
 
 from talkbench import __version__
+from talkbench.data.prepare.faces import open_backend
 from talkbench.data.prepare.settings import Settings
 from talkbench.data.prepare.units import Unit
-from talkbench.data.prepare.work import backend_opener, refuse, work
+from talkbench.data.prepare.work import refuse, work
 from talkbench.data.prepare.workplace import DEATHS, Workplace, sha256_of
 
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class PoolError(RuntimeError):
@@ -103,8 +104,8 @@ class _Worker:
         self.key: str | None = None
         self.ready = False
         # libraries read these when they are loaded: one process a core, and results that no thread's haste can change
-        before = {name: os.environ.get(name) for name in _ONE_THREAD}
-        os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+        before = {name: os.environ.get(name) for name in ONE_THREAD}
+        os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
         try:
             self.process = context.Process(target=_serve, args=(theirs, settings, folder, job), daemon=True)
             self.process.start()
@@ -134,14 +135,14 @@ def _serve(pipe, settings: Settings, folder: Path, job) -> None:
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     cv2.setNumThreads(1)
-    place, opener = Workplace(folder), backend_opener(settings)
+    place = Workplace(folder)
     while True:
         try:
             unit = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):  # the parent is gone
             return
         try:
-            row = job(unit, settings, place, opener, lambda key: pipe.send(("key", key)))
+            row = job(unit, settings, place, open_backend, lambda key: pipe.send(("key", key)))
         except Exception as error:
             pipe.send(("failed", f"{type(error).__name__}: {error}"))
         else:

@@ -93,7 +93,13 @@ def _of_clips(store: Store, progress) -> list[str]:
     chosen = [store.clip_ids[i] for i in _even(len(store), MOST_CLIPS)]
     columns: dict[str, list[float]] = {
         name: []
-        for name in ("duration (s)", "face in the source (px)", "loudness (dB of full scale)", "sharpness")
+        for name in (
+            "duration (s)",
+            "face in the source (px)",
+            "loudness (dB of full scale)",
+            "sharpness",
+            "sound leads (frames)",
+        )  # fmt: skip
     }
     turns: dict[str, list[float]] = {name: [] for name in ("yaw (°)", "pitch (°)", "roll (°)")}
     flags, makers = Counter(), Counter()
@@ -107,6 +113,8 @@ def _of_clips(store: Store, progress) -> list[str]:
         rms = float(np.sqrt(np.mean(np.square(record["audio"].astype(np.float64) / 32767))))
         columns["loudness (dB of full scale)"].append(20 * np.log10(max(rms, 1e-5)))
         columns["sharpness"].append(meta["blur"])
+        if meta["sync"]:
+            columns["sound leads (frames)"].append(meta["sync"]["offset"])
         if record["landmarks"] is not None and record["landmarks"][..., 2].any():
             for name, values in zip(turns, _angles(record["landmarks"][::FPS]).T):
                 turns[name] += values.tolist()

@@ -23,6 +23,9 @@ from talkbench.data.store import Store, StoreError, is_store, write_store
 from talkbench.resources import PACKAGE
 
 RECORDS = "records"  # of the output folder: the store
+_FINISHED = (
+    ".work-finished"  # what `work` is called before it is removed: half of it must never be taken for work
+)
 _PACKAGES = ("av", "numpy", "opencv-python-headless", "scikit-image", "soxr")
 
 
@@ -80,6 +83,7 @@ def prepare(
     shard: tuple[int, int] | None = None,
     keep_work: bool = False,
     progress: Callable[[int, int, str], None] | None = None,
+    run_units: Callable = pool.run,
 ) -> Summary:
     """Turns the files of a listing into records below `out`.
 
@@ -94,6 +98,7 @@ def prepare(
         shard: (i, n): work on each n-th unit from i only, and write no records; a last run without it does.
         keep_work: keep the finished units, so that a later run with more files works on the new ones only.
         progress: told (files done, files in all, file).
+        run_units: works on units as `pool.run` does, perhaps on other machines.
 
     Raises:
         TreeError: no files, two clips of one id. StoreError: `out` cannot be written.
@@ -107,6 +112,8 @@ def prepare(
         min_frames=min(settings.min_frames, listing.min_frames or settings.min_frames),
     )
     units = listing.units
+    if shard is None:
+        _tidy(out)
     if shard is None and not (out / "work").exists() and is_store(out / RECORDS):
         done = _already(out, listing, settings)
         if done is not None:
@@ -119,7 +126,7 @@ def prepare(
         raise StoreError(f"{out}: cannot be written: {error.strerror}") from error
     (out / "work" / "CACHE").write_text("finished units; may be removed once the records are written\n")
     summary, rows = Summary(missing=len(listing.missing)), {}
-    for unit, row in pool.run(units, settings, out / "work", workers):
+    for unit, row in run_units(units, settings, out / "work", workers):
         summary.add(row)
         rows[unit.name] = {k: v for k, v in row.items() if k not in ("seconds", "surveyed")}
         if progress:
@@ -141,8 +148,17 @@ def prepare(
     elif is_store(out / RECORDS):
         shutil.rmtree(out / RECORDS)
     if not keep_work:
-        shutil.rmtree(out / "work")
+        (out / "work").rename(out / _FINISHED)
+        _tidy(out)
     return summary
+
+
+def _tidy(out: Path) -> None:
+    """Removes what a run that was killed while it finished has left: done work, lists half written."""
+    shutil.rmtree(out / _FINISHED, ignore_errors=True)
+    for folder, name in ((out, "*.jsonl"), (out, "missing.txt"), (out / "protocols", "*.txt")):
+        for half in folder.glob(f".{name}.*"):
+            half.unlink(missing_ok=True)
 
 
 def _already(out: Path, listing: Listing, settings: Settings) -> Summary | None:

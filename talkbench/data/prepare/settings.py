@@ -23,6 +23,10 @@ class Settings:
         landmarks: "auto" (files where they lie beside the video, else face boxes of the frontal cascade), "files" (a video
             without one is refused), or the name of a back end given as `backend`.
         backend: "module:function" and its arguments: what makes an object with `name` and `landmarks(frames)`; see `faces`.
+        sync: "none", or the name of a sync judge given as `sync_backend` ("module:function" and its arguments; see `lips`).
+        sync_frames: of a clip, from its begin, that the judge looks at.
+        tolerated_offset: frames by which sound and picture may be apart without a flag. most_offset: clips that are further
+            apart are refused; None: they are flagged only.
         min_frames, max_frames: length of a clip at 25 frames/s.
         allow_silent: keep clips without sound.
         least_audio: share of the clip that the sound must cover (a track that begins 200 ms late is no fault).
@@ -49,6 +53,11 @@ class Settings:
     whole_above: float = 0.45
     landmarks: str = "auto"
     backend: tuple[str, ...] = ()
+    sync: str = "none"
+    sync_backend: tuple[str, ...] = ()
+    sync_frames: int = 250
+    tolerated_offset: int = 3
+    most_offset: int | None = None
     min_frames: int = 64
     max_frames: int = 1024
     allow_silent: bool = False
@@ -82,6 +91,10 @@ class Settings:
             raise SettingsError(f"--min-frames {self.min_frames}: give 1 to {self.max_frames}")
         if not (0 < self.least_faces <= 1 and 0 < self.least_cascade_faces <= 1):
             raise SettingsError("--least-faces: give a share above 0 and up to 1")
+        if self.most_offset is not None and (self.most_offset < 0 or not self.sync_backend):
+            raise SettingsError(
+                f"--most-offset {self.most_offset}: give 0 or more frames, and --sync with a judge"
+            )
         if not 0 <= self.increase <= 2:
             raise SettingsError(f"--increase {self.increase}: give 0 to 2, a share of the face box")
 

@@ -9,7 +9,7 @@ import numpy as np
 from talkbench import __version__
 from talkbench.data.clip import SAMPLES_PER_FRAME
 from talkbench.data.media import MediaError, VideoReader
-from talkbench.data.prepare import checks, faces
+from talkbench.data.prepare import checks, faces, lips
 from talkbench.data.prepare.mesh import MeshError
 from talkbench.data.prepare.segments import Dropped, Segment
 from talkbench.data.prepare.selection import select
@@ -27,14 +27,16 @@ def work(
     unit: Unit,
     settings: Settings,
     place: Workplace,
-    open_backend: Callable | None = None,
+    open_backend: Callable = faces.open_backend,
     told: Callable[[str], None] = lambda key: None,
+    most_starts: int = STARTS,
 ) -> dict:
     """Works on a unit unless it is finished; returns its row.
 
     Args:
-        open_backend: gives the landmark back end; called only when there is work.
+        open_backend: makes the landmark back end and the sync judge; called only when there is work.
         told: is told the unit's key before the work begins.
+        most_starts: a unit that was begun so often and never ended is refused.
 
     Returns:
         {"key", "path", "sha256", "verdict": "accepted" or "quarantined", "reason", "detail", "stage", "tries", "clips":
@@ -48,9 +50,11 @@ def work(
         return done
     begun = place.begin(key)
     row = {"key": key, "path": unit.name, "sha256": sha256_of(unit.path), "version": __version__}
-    if begun >= STARTS:
+    if begun >= most_starts:
         return refuse(place, row, "crashed_worker", f"begun {begun} times and never ended", "survey", begun)
-    backend = open_backend() if open_backend else None
+    backend, judge = (
+        open_backend(call) if call else None for call in (settings.backend, settings.sync_backend)
+    )
     started, surveyed, stage = time.perf_counter(), None, "survey"
     try:
         seen = survey(unit, settings, backend)
@@ -60,6 +64,10 @@ def work(
             raise checks.worst([drop for _, drop in refused])
         stage = "cut"
         clips = _cut(unit, seen, segments, settings, place, key)
+        stage = "sync"
+        apart = lips.judge_clips(clips, judge, settings, place, key) if judge else []
+        if not clips:
+            raise checks.worst([drop for _, drop in apart])
     except (MediaError, Dropped) as error:
         detail = error.text if isinstance(error, MediaError) else error.detail
         return refuse(place, row, error.reason, detail, stage, begun + 1)
@@ -71,7 +79,10 @@ def work(
     row |= {
         "verdict": "accepted", "reason": None, "detail": None, "stage": None, "tries": begun + 1,
         "clips": [_short(clip) for clip in clips],
-        "dropped": [{"clip_id": t.clip_id, "reason": d.reason, "detail": d.detail} for t, d in refused],
+        "dropped": [
+            {"clip_id": name, "reason": drop.reason, "detail": drop.detail}
+            for name, drop in [(t.clip_id, d) for t, d in refused] + [(c["clip_id"], d) for c, d in apart]
+        ],
     }  # fmt: skip
     place.finish(key, row, clips)
     ended = time.perf_counter()
@@ -183,17 +194,3 @@ def _record(
             "sync": None,
         },
     }
-
-
-def backend_opener(settings: Settings) -> Callable | None:
-    """What `work` takes as `open_backend`: makes the back end on first use and keeps it."""
-    if not settings.backend:
-        return None
-    made: list = []
-
-    def opened():
-        if not made:
-            made.append(faces.open_backend(settings.backend))
-        return made[0]
-
-    return opened

@@ -132,6 +132,25 @@ def test_killed_and_begun_again_gives_the_same_bytes(prepared, raw, tmp_path):
     assert everything(tmp_path / "out") == everything(prepared)
 
 
+def test_killed_while_it_cleans_up(prepared, raw, tmp_path, monkeypatch):
+    """Finished work is put out of the way in one step: a half of it would look like work that is done, without its clips."""
+    listing, out = read("folder", raw), tmp_path / "out"
+    removed = shutil.rmtree
+
+    def killed(folder, **_):
+        if Path(folder).name.startswith((".work", "work")) and Path(folder).exists():
+            next(Path(folder).rglob("*.clips")).unlink()
+            raise KeyboardInterrupt
+        removed(folder, ignore_errors=True)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        prepare(listing, SETTINGS, out, "folder", workers=1)
+    (out / ".sources.jsonl.half").write_text("half")
+    assert prepare(listing, SETTINGS, out, "folder", workers=1, progress=pytest.fail).clips == 4
+    assert everything(out) == everything(prepared)
+
+
 def test_a_file_that_kills_the_decoder_costs_itself_alone(tmp_path):
     for number, name in enumerate(("killer", "once")):
         write_face(tmp_path / "raw" / f"{name}.mp4", number, 8)

@@ -48,6 +48,13 @@ def test_voxceleb2(tmp_path):
         read("voxceleb2", tmp_path / "dev")
 
 
+def test_linked_folders_are_searched(tmp_path):
+    touch(tmp_path, "elsewhere/id00012/vid/00001.mp4", "raw/dev/mp4/.hidden/00003.mp4")
+    (tmp_path / "raw/dev/mp4/id00012").symlink_to(tmp_path / "elsewhere/id00012")
+    (tmp_path / "elsewhere/id00012/vid/round").symlink_to(tmp_path / "elsewhere/id00012")
+    assert list(takes(read("voxceleb2", tmp_path / "raw"))) == ["id00012/vid/00001"]
+
+
 def test_voxceleb2_protocols():
     def clip(name, frames):
         return {"clip_id": name, "identity": name[:7], "split": "test", "frames": frames}

@@ -1,5 +1,6 @@
 """Any folder of videos, searched with all folders below it."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -8,12 +9,19 @@ from talkbench.data.landmark_file import landmark_path
 from talkbench.data.prepare.units import Listing, Take, TreeError, Unit
 
 
-def videos(folder: Path, pattern: str = "**/*") -> list[Path]:
-    """Video files below a folder (hidden ones left out), sorted by path."""
-    found = [path for path in folder.glob(pattern) if is_video(path)]
-    return sorted(
-        path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    )
+def videos(folder: Path) -> list[Path]:
+    """Video files below a folder, sorted by path: linked folders too (but no circles), hidden ones not."""
+    found = []
+    for here, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not (name.startswith(".") or _circle(here, name))]
+        found += [path for path in (Path(here, name) for name in names) if is_video(path)]
+    return sorted(found)
+
+
+def _circle(here: str, name: str) -> bool:
+    """Whether a folder is a link to one that it lies in."""
+    path = os.path.join(here, name)
+    return os.path.islink(path) and Path(os.path.realpath(here)).is_relative_to(os.path.realpath(path))
 
 
 def landmarks_beside(path: Path) -> Path | None:
