@@ -60,7 +60,7 @@ def stages_of(request: dict, config: ConfigDict, store: Store, real: bool) -> li
     last = request.get("stage", len(todo) - 1)
     for number, stage in enumerate(todo[: last + 1]):
         stage = stage if isinstance(stage, Stage) else stage(trained)
-        made.append((stage, own := with_settings(config, stage)))
+        made.append((stage, own := with_settings(config, stage.settings)))
         if any(not isinstance(later, Stage) for later in todo[number + 1 : last + 1]):
             trained[stage.name] = generator_side(stage, own, store, real)
     return made

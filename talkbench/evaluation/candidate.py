@@ -19,7 +19,7 @@ class Candidate:
         driven_by: what it may see of the target, of `DRIVERS`.
         generate: `f(source uint8 (H, W, 3), driving Clip) -> uint8 (T, H, W, 3)`. The clip is `allowed` by
             `driven_by`. T, H and W are those of `reference(clip)`; frame 0 is not scored.
-        kind: "method", "baseline", "published" or "external".
+        kind: "method", "baseline" or "external".
         provenance: config hash, checkpoint hash and whatever else decides its frames; plain values.
         audio: `f(clip) -> float32 (640 T,)`, the sound that its frames are judged with; None: the clip's own.
         metrics: the only metrics that mean something for it; None: all.

@@ -41,7 +41,7 @@ def compare(
     """What changed from the committed table to the fresh one.
 
     Args:
-        methods: look at these rows only; None: all but published and external ones, which aren't computed
+        methods: look at these rows only; None: all but external ones, which aren't computed
             anew.
 
     A method's metric fails when it is worse by more than the protocol's tolerance; a baseline's when it

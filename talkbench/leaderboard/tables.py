@@ -32,7 +32,7 @@ from talkbench.leaderboard.published import markdown as published_section
 from talkbench.leaderboard.published import published_rows
 from talkbench.metrics.registry import METRICS
 
-KINDS = ("method", "external", "published", "baseline")  # in the order of the tables
+KINDS = ("method", "external", "baseline")  # in the order of the tables
 ARROWS = {"higher": "↑", "lower": "↓"}
 _CELL = ("value", "low", "high", "clips", "coverage")
 

@@ -10,7 +10,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from talkbench import methods
 from talkbench.data import sources
 from talkbench.leaderboard.check import Change
 from talkbench.leaderboard.tables import TableError, is_sealed, sealed
+from talkbench.stage import Stage
 from talkbench.training import process, run
 
 FILE = "traces.json"
@@ -49,12 +52,19 @@ def record(method: str, store=None) -> Trace:
     store = store or sources.open_store(DATA, config.data.size, SPLIT)
     traced = {}
     with tempfile.TemporaryDirectory(prefix="talkbench-trace-") as folder:
-        stages = methods.load(method).stages(config)
+        stages = [_without_samples(stage) for stage in methods.load(method).stages(config)]
         for stage, _ in run.train_each(stages, store, config, method, Path(folder), **FEW):
             text = (Path(folder) / stage.name / "metrics.jsonl").read_text()
             lines = [json.loads(line) for line in text.splitlines()]
             traced[stage.name] = {term: [line[term] for line in lines] for term in lines[0] if term != "step"}
     return traced
+
+
+def _without_samples(stage: Stage | Callable[[dict], Stage]) -> Stage | Callable[[dict], Stage]:
+    """Sample grids would have to be compiled."""
+    if isinstance(stage, Stage):
+        return replace(stage, sample=None)
+    return lambda trained: replace(stage(trained), sample=None)
 
 
 def record_apart(names: list[str]) -> dict[str, Trace]:

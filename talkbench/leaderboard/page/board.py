@@ -41,7 +41,7 @@ def leaderboard(table: dict, task: str, known: dict, kinds: dict, place: str) ->
         known: scores by clip, `significance.scores`. kinds: {metric key: kind of judge or None}.
         place: prefix of the ids of the rows' provenance.
     """
-    rows = [row for row in table["rows"] if row["task"] == task and row["kind"] != "published"]
+    rows = [row for row in table["rows"] if row["task"] == task]
     keys = [key for key in used(table) if any(key in row["metrics"] for row in rows)]
     within = scopes(rows)
     tops = {
@@ -177,7 +177,7 @@ def _interval(cell: dict, span: tuple[float, float]) -> str:
 
 def provenance(table: dict, task: str, place: str) -> str:
     """What stands behind each row of a task, one fold a row."""
-    rows = [row for row in table["rows"] if row["task"] == task and row["kind"] != "published"]
+    rows = [row for row in table["rows"] if row["task"] == task]
     out = ['<h4>Where the rows come from</h4><div class="folds">']
     for index, row in enumerate(rows):
         said, method = row.get("provenance", {}), row.get("provenance", {}).get("method", {})
@@ -203,26 +203,3 @@ def provenance(table: dict, task: str, place: str) -> str:
             f'<details><summary>everything, as JSON</summary><pre tabindex="0">{whole}</pre></details></details>'
         )
     return "\n".join([*out, "</div>"])
-
-
-def published(table: dict) -> str:
-    """The papers' own numbers, apart: nobody can say that they were computed as ours are. "" where there are none."""
-    rows = [row for row in table["rows"] if row["kind"] == "published"]
-    if not rows:
-        return ""
-    keys = list(dict.fromkeys(key for row in rows for key in row["metrics"]))
-    names = [table["metrics"][key]["name"] if key in table["metrics"] else key for key in keys]
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("method", *names, "source"))
-    out = [
-        "<h3>Published numbers</h3><p>As papers print them; not computed here, not ranked with the rows above.</p>",
-        f'<div class="scroll" role="region" tabindex="0" aria-label="published numbers"><table><thead><tr>{head}</tr>',
-        "</thead><tbody>",
-    ]
-    for row in rows:
-        values = (number(row["metrics"][k]["value"]) if k in row["metrics"] else "&ndash;" for k in keys)
-        source = escape(str(row["provenance"].get("source", "")))
-        out.append(
-            f'<tr><th scope="row">{escape(row["method"])}</th>{"".join(f"<td>{v}</td>" for v in values)}'
-            f'<td class="words">{source}</td></tr>'
-        )
-    return "\n".join([*out, "</tbody></table></div>"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from talkbench.evaluation.protocol import Protocol
 from talkbench.evaluation.results import Row, write_atomically
+from talkbench.leaderboard import published
 from talkbench.leaderboard.page import board, footage, significance
 from talkbench.leaderboard.tables import judges, used, warnings
 from talkbench.metrics.registry import METRICS
@@ -67,6 +68,7 @@ def _document(boards: list[Board], sections: list[str]) -> str:
             '<noscript><p class="note">Sorting, filters, scatter plots and landmarks need the script page.js.</p></noscript>',
             '<main id="main">',
             *sections,
+            published.html_block(published.published_rows(), published.absent()),
             "</main>\n</body>\n</html>\n",
         ]
     )
@@ -82,12 +84,10 @@ def _benchmark(one: Board, shown: list[footage.Shown], number: int) -> str:
         f'<h2 id="b{number}-title">{escape(table["title"])}</h2>',
         f'<p class="dim">Benchmark {escape(table["benchmark"])}, version {escape(str(table["version"]))}.</p>',
     ]
-    tasks = [
-        t for t in protocol.tasks if any(r["task"] == t and r["kind"] != "published" for r in table["rows"])
-    ]
+    tasks = [task for task in protocol.tasks if any(row["task"] == task for row in table["rows"])]
     for at, task in enumerate(tasks):
         place = f"b{number}t{at}"
-        rows = [row for row in table["rows"] if row["task"] == task and row["kind"] != "published"]
+        rows = [row for row in table["rows"] if row["task"] == task]
         out += [
             f'<section class="task" id="{place}" aria-labelledby="{place}-title">',
             f'<h3 id="{place}-title">{escape(task.replace("_", " ").capitalize())}</h3>',
@@ -102,7 +102,7 @@ def _benchmark(one: Board, shown: list[footage.Shown], number: int) -> str:
     notes = warnings(table)
     if notes:
         out.append("<h3>Notes</h3><ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>")
-    out += [board.published(table), _definitions(table, keys), "</section>"]
+    out += [_definitions(table, keys), "</section>"]
     return "\n".join(out)
 
 

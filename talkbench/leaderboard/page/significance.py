@@ -21,7 +21,7 @@ def track(row: dict) -> str:
 
 
 def is_ranked(row: dict) -> bool:
-    """Whether a row may be the best: baselines, published numbers and rows of other pictures may not."""
+    """Whether a row may be the best: baselines and rows of other pictures may not."""
     return row["kind"] in ("method", "external") and not compared_with(row)
 
 
