@@ -6,7 +6,6 @@ only the small rows come back.
 
 import importlib
 import json
-import pickle
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -26,11 +25,11 @@ class Worker:
         cv2.setNumThreads(1)
 
     def __call__(self, item: dict) -> dict:
-        """{"work": pickled (unit, settings, folder)} -> {"name", "row": JSON}.
+        """{"work": (unit, settings, folder)} -> {"name", "row": JSON}.
 
         Nobody sees a process die here, so a unit that was begun three times and never ended is refused.
         """
-        unit, settings, folder = pickle.loads(item["work"])
+        unit, settings, folder = item["work"]
         row = work(unit, settings, Workplace(folder), most_starts=DEATHS)
         return {"name": unit.name, "row": json.dumps(row)}
 
@@ -51,7 +50,7 @@ def run(
     except ImportError as error:
         raise SettingsError(f"--ray {address}: Ray is not there; run pip install 'talkbench[ray]'") from error
     by_name = {unit.name: unit for unit in units}
-    items = [{"work": pickle.dumps((unit, settings, Path(folder).resolve()))} for unit in by_name.values()]
+    items = [{"work": (unit, settings, Path(folder).resolve())} for unit in by_name.values()]
     try:
         ray.init(address=address, runtime_env={"env_vars": dict.fromkeys(ONE_THREAD, "1")})
         # a block a file: what Ray repeats after a death is that file alone
