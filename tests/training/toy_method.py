@@ -139,7 +139,7 @@ METHOD = Toy()
 
 def install(patch=setattr) -> None:
     """Make `toy` a method, and its config one of the configs."""
-    methods.METHODS["toy"] = "toy_method:METHOD"
+    patch(methods, "METHODS", {**methods.METHODS, "toy": "toy_method:METHOD"})
     patch(resources, "folder", partial(_folder, resources.folder))
 
 
