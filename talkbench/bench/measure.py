@@ -82,7 +82,7 @@ def _notes(request: dict, counts) -> dict:
     return {}
 
 
-def _trainer(stage, config, size: int):
+def _trainer(stage, config):
     """(step, fresh(key)): the trainer's step and its first state, as functions of shapes or arrays."""
     transform = optimizer.make(config.optimizer, config.train.steps)
     step = make_step(stage, transform, config.train.ema_decay, config.optimizer.accumulate)
@@ -103,7 +103,7 @@ def cost(request: dict) -> dict:
     for stage, own in stages:
         size = own.train.batch_size
         batch = subject.repeated(subject.example(stage, own, store), size)
-        step, fresh = _trainer(stage, own, size)
+        step, fresh = _trainer(stage, own)
         state = jax.eval_shape(fresh, jax.random.key(0), batch)
         row = {
             "stage": stage.name,
@@ -172,7 +172,7 @@ def _trained(request: dict, config) -> dict:
     frozen = jax.device_put(stage.frozen(), whole)  # first: it is what may be missing
     with closing(subject.batches(stage, own, store)) as source:
         two = [meshes.put_batch(next(source), split) for _ in range(2)]
-    step, fresh = _trainer(stage, own, size)
+    step, fresh = _trainer(stage, own)
     state = jax.jit(fresh, out_shardings=whole)(jax.random.key(own.seed), two[0])
     counts = count.multiply_adds(step, state, frozen, two[0])
     started = time.perf_counter()

@@ -5,7 +5,6 @@ the published size are counted by shapes alone unless --full-size runs them too.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 
@@ -43,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     from talkbench.bench import plan, report
     from talkbench.cli.progress import bar
+    from talkbench.cli.table import print_table
 
     asked = _requests(args)
     if args.out and not args.out.absolute().parent.is_dir():
@@ -59,30 +59,13 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"figures": figures}, indent=1))
     else:
         for title, lines in report.tables(figures):
-            _show(title, lines)
+            print_table(title, lines, rules=False)
+            print()
         for note in report.notes(figures):
             print(f"note: {note}")
         if args.out:
             print(f"wrote {args.out}")
     return 1 if all("error" in row for row in figures) else 0
-
-
-def _show(title: str, lines: list[list[str]]) -> None:
-    """A table without rules, which would take it beyond 80 columns."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        drawn = Table(
-            *lines[0], title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-        )
-        for line in lines[1:]:
-            drawn.add_row(*line)
-        Console().print(drawn, "")
-        return
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
-    print(title, *rows, "", sep="\n")
 
 
 def _write(path: Path, figures: list[dict]) -> None:

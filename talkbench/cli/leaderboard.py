@@ -272,6 +272,7 @@ def _show_published(args, path: Path) -> int:
 
 def print_board(table: dict) -> None:
     """A leaderboard on the screen: a row a metric, a column a method, since terminals are higher than wide."""
+    from talkbench.cli.table import print_table
     from talkbench.leaderboard.tables import heading, number, used
 
     lines = [["", *(row["method"] for row in table["rows"])]]
@@ -287,22 +288,3 @@ def print_board(table: dict) -> None:
             ]
         )
     print_table(table["title"], lines)
-
-
-def print_table(title: str, lines: list[list[str]]) -> None:
-    """A rich table on a terminal, plain aligned columns elsewhere."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        drawn = Table(title=title)
-        for i, name in enumerate(lines[0]):
-            drawn.add_column(name, justify="right" if i else "left")
-        for line in lines[1:]:
-            drawn.add_row(*line)
-        Console().print(drawn)
-        return
-    print(title)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())

@@ -180,7 +180,7 @@ def _content(args, total) -> dict:
 
 
 def _print(content: dict) -> None:
-    from talkbench.cli.leaderboard import print_table
+    from talkbench.cli.table import print_table
     from talkbench.leaderboard.tables import heading, number
 
     lines = [["metric", "judge", "value", "95 % interval", "clips", "scored"]]
@@ -351,7 +351,7 @@ def _comparison(args, sides, found, left_out) -> dict:
 
 
 def _print_comparison(content: dict) -> None:
-    from talkbench.cli.leaderboard import print_table
+    from talkbench.cli.table import print_table
     from talkbench.leaderboard.tables import ARROWS, number
 
     lines = [["metric", "A", "B", "B - A", "95 % interval", "p", "better"]]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from talkbench.columns import aligned
 from talkbench.weights import registry, store
 
 
@@ -86,9 +87,7 @@ def _list(args) -> int:
     for row in rows:
         size = f"{row['size'] / 1e6:.1f}" if row["size"] else "?"
         table.append((row["name"], row["state"], size, row["checksum"], row["file"], row["used_by"]))
-    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print(*aligned(table), sep="\n")
     print(f"\nfolder: {args.weights_dir or store.default_folder()}; licences and addresses: --json")
     return 0
 

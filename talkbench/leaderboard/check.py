@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from talkbench.columns import aligned
 from talkbench.evaluation.protocol import Protocol
 from talkbench.leaderboard.tables import TableError, is_sealed, merged, number, row_key, sealed
 
@@ -120,8 +121,7 @@ def report(changes: list[Change], benchmark: str, accepting: str = "") -> str:
     for change in sorted(changes, key=lambda c: not c.fails):
         values = ["" if v is None else number(v) for v in (change.old, change.new, change.tolerance)]
         lines.append((change.what, change.method, change.metric, *values, change.note))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
+    text = aligned(lines)
     failing = sum(change.fails for change in changes)
     if failing:
         text.append(f"{benchmark}: {failing} of {len(changes)} changes fail the check. If they are meant:")

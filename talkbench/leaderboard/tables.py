@@ -138,6 +138,11 @@ def compared_with(row: dict) -> str | None:
     return row.get("provenance", {}).get("method", {}).get("compared_with")
 
 
+def is_ranked(row: dict) -> bool:
+    """Whether a row may be the best: baselines and rows of other pictures may not."""
+    return row["kind"] in ("method", "external") and not compared_with(row)
+
+
 def _mean_rank(row, members, metrics) -> float:
     if compared_with(row):
         return float("inf")
@@ -200,7 +205,7 @@ def warnings(table: dict) -> list[str]:
     found = []
     by_name = {row_key(row): row["metrics"] for row in table["rows"]}
     for row in table["rows"]:
-        if row["kind"] not in ("method", "external") or compared_with(row):
+        if not is_ranked(row):
             continue
         oracle, static = (by_name.get(("baseline", name, row["task"]), {}) for name in ("oracle", "static"))
         beaten, failing = [], []
@@ -253,10 +258,7 @@ def best(table: dict, key: str, task: str) -> float | None:
     values = [
         row["metrics"][key]["value"]
         for row in table["rows"]
-        if row["kind"] in ("method", "external")
-        and row["task"] == task
-        and key in row["metrics"]
-        and not compared_with(row)
+        if is_ranked(row) and row["task"] == task and key in row["metrics"]
     ]
     pick = max if table["metrics"][key]["better"] == "higher" else min
     return pick(values) if values else None
@@ -343,7 +345,7 @@ def _cell(row: dict, key: str, top: float | None) -> str:
     if cell is None:
         return "-"
     text = number(cell["value"])
-    if row["kind"] in ("method", "external") and cell["value"] == top:
+    if is_ranked(row) and cell["value"] == top:
         text = f"**{text}**"
     if cell["coverage"] is not None and cell["coverage"] < LEAST_COVERAGE:
         text += f" ({cell['coverage']:.0%} scored)"

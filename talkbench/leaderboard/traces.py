@@ -86,7 +86,7 @@ def record_apart(names: list[str]) -> dict[str, Trace]:
             raise TraceError(f"the first training steps of {name} failed: {last}")
         return json.loads(done.stdout.splitlines()[-1])
 
-    with ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as pool:
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         return dict(zip(names, pool.map(one, names), strict=True))
 
 
@@ -98,8 +98,9 @@ def read(path: Path) -> dict:
     """
     try:
         stored = json.loads(path.read_text())
-        assert isinstance(stored["traces"], dict)
-    except (OSError, ValueError, KeyError, AssertionError, TypeError) as error:
+        if not isinstance(stored["traces"], dict):
+            raise ValueError("`traces` is no object")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise TableError(
             f"{path}: no traces ({error}); restore it, or write it anew by `accept --traces`"
         ) from error

@@ -4,8 +4,8 @@ import json
 from html import escape
 
 from talkbench.evaluation.results import LEAST_COVERAGE
-from talkbench.leaderboard.page.significance import TRACKS, is_ranked, marks, track
-from talkbench.leaderboard.tables import ARROWS, best, compared_with, number, used
+from talkbench.leaderboard.page.significance import TRACKS, marks, track
+from talkbench.leaderboard.tables import ARROWS, best, compared_with, is_ranked, number, used
 
 WIDTH, HEIGHT = 72, 10  # of a drawn interval
 GROUPS = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from talkbench.evaluation import compare
 from talkbench.evaluation.results import row_folder
-from talkbench.leaderboard.tables import best, compared_with
+from talkbench.leaderboard.tables import best, is_ranked
 from talkbench.metrics.registry import METRICS
 
 TRACKS = (
@@ -18,11 +18,6 @@ TRACKS = (
 def track(row: dict) -> str:
     """What a row's method sees of the target: rows of one track may be compared with each other."""
     return next((name for name in TRACKS if name in row["driven_by"]), "nothing")
-
-
-def is_ranked(row: dict) -> bool:
-    """Whether a row may be the best: baselines and rows of other pictures may not."""
-    return row["kind"] in ("method", "external") and not compared_with(row)
 
 
 def scores(results: Path, table: dict) -> dict[tuple[str, str], compare.Scores]:
