@@ -1,5 +1,6 @@
 """Checkpoints of a run: Orbax, asynchronous and sharded, with the loader's position and what the run was made with."""
 
+import logging
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,14 @@ FREE = (
     "data.workers",
     "data.in_memory",
 )
+
+
+def _told_by_us(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR and "orbax" in Path(record.pathname).parts
+
+
+# Orbax's threads log a failed save with a traceback each; SaveError says it in one line.
+logging.getLogger("absl").addFilter(lambda record: not _told_by_us(record))
 
 
 class ResumeError(ValueError):
