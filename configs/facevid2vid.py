@@ -19,7 +19,7 @@ def get_config(preset: str) -> ConfigDict:
         "name": "facevid2vid",
         "preset": preset,
         "seed": 0,
-        "data": data(size=256),
+        "data": data(size=256, by_identity=True),
         "model": {
             "num_keypoints": 15,
             "keypoint_detector": {
@@ -94,7 +94,7 @@ def _small() -> dict:
 
 def _reduced() -> dict:
     return {
-        "data": {"size": 64, "in_memory": True},
+        "data": {"size": 64, "in_memory": True, "by_identity": False},
         "model": {
             "num_keypoints": 18,
             "keypoint_detector": {

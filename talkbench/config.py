@@ -35,11 +35,14 @@ def run(steps: int, batch_size: int, **changes) -> dict:
     return _changed(section, changes)
 
 
-def data(size: int, workers: int = 0, in_memory: bool = False) -> dict:
+def data(size: int, workers: int = 0, in_memory: bool = False, by_identity: bool = False) -> dict:
     """The `data` section of a config: side of the square pictures, loader processes (0: in the trainer's own), and
     whether the decoded frames of the whole set are held in memory (small sets; needs `workers` 0).
+
+    With `by_identity` every speaker is seen equally often, however many clips there are of each (`id_sampling` of the
+    public VoxCeleb recipes); without it every clip is.
     """
-    return {"size": size, "workers": workers, "in_memory": in_memory}
+    return {"size": size, "workers": workers, "in_memory": in_memory, "by_identity": by_identity}
 
 
 def _changed(section: dict, changes: dict) -> dict:

@@ -84,6 +84,7 @@ def train_stage(stage: Stage, store, config: ConfigDict, method: str, folder: Pa
         store, stage.features, train.batch_size // processes, config.seed,
         workers=workers, process_index=jax.process_index(), process_count=processes,
         cache_in_memory=config.data.in_memory and not workers, examples_per_clip=100,
+        by_identity=config.data.by_identity,
     )  # fmt: skip
     key = jax.random.key(config.seed)
     frozen = jax.device_put(stage.frozen(), whole)

@@ -303,6 +303,20 @@ def test_loader_processes_change_nothing(train, finished, tmp_path):
     assert_same(train("data.workers=2", "data.in_memory=true"), finished[1])
 
 
+@pytest.mark.parametrize("equally", [False, True])
+def test_clips_or_speakers_are_drawn_equally(train, monkeypatch, equally):
+    class Seen(Exception):
+        pass
+
+    def loader(*_, by_identity, **__):
+        assert by_identity == equally
+        raise Seen
+
+    monkeypatch.setattr(trainer, "loader", loader)
+    with pytest.raises(Seen):
+        train(f"data.by_identity={str(equally).lower()}")
+
+
 def test_signal_handlers_are_given_back(train, monkeypatch):
     numbers = (signal.SIGINT, signal.SIGTERM)
     found = [signal.signal(number, signal.default_int_handler) for number in numbers]  # a job may ignore them
