@@ -50,9 +50,9 @@ def get_config(preset: str) -> ConfigDict:
         "augment": {
             "crop": True, "colour": "gain", "shape": True, "blur": True, "flip": False, "jitter": (0.0, 0.0, 0.0, 0.0),
         },
-        # Frames of a clip in the contrast, further negatives of other times of the same clip (the paper has some), and
-        # whether E's backbone learns with it.
-        "sync": {"length": 12, "negatives": 0, "train_backbone": False},
+        # What is told apart: clips of `length` frames, with further negatives of other times of the same clip (the paper has
+        # some), or `length` moments of one clip. And whether E's backbone learns with it.
+        "sync": {"among": "clips", "length": 12, "negatives": 0, "train_backbone": False},
         # The early stages' shares of train.steps; what is left of their losses in the last stage.
         "stages": {
             "order": ("identity", "sync", "generator"), "hold": 1.0,
@@ -93,9 +93,9 @@ def _reduced() -> dict:
         },
         "teacher": {"perceptual": "landmarks"},
         "augment": {"crop": False, "shape": False, "blur": False, "flip": True, "jitter": (0.15, 0.15, 0.15, 0.0)},
-        "sync": {"length": 3, "negatives": 2, "train_backbone": True},
+        "sync": {"among": "moments", "length": 12, "negatives": 0, "train_backbone": True},
         "stages": {
-            "hold": 0.2, "identity": {"share": 0.05, "batch_size": 16}, "sync": {"share": 0.3, "batch_size": 12},
+            "hold": 0.2, "identity": {"share": 0.05, "batch_size": 16}, "sync": {"share": 0.3, "batch_size": 8},
         },
         # Labels say what the pose code says; the mouth's surroundings count more (docs/fidelity.md).
         "loss": {

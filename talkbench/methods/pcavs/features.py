@@ -9,6 +9,8 @@ from talkbench.data.augment import colour_jitter, draw_jitter, flip_frames, flip
 from talkbench.methods.pcavs import augment, mel
 from talkbench.methods.pcavs.frames import crop
 
+SPREAD = 4
+
 
 class FeatureError(ValueError):
     """A clip that cannot be used as the config asks for; names the clip and the switch."""
@@ -72,14 +74,15 @@ class Speech:
     apart: int = 3  # frames between a clip and its shifted negatives, at least
 
     def __call__(self, view, rng: np.random.Generator) -> dict:
-        first = int(rng.integers(0, self._last(view) + 1))
+        last = last_start(view, self.length)
+        first = int(rng.integers(0, last + 1))
         frames = first + np.arange(self.length)
         example = {
             "seen": self.pictures.change(self.pictures.read(view, frames), rng),
             "heard": windows(view, frames),
         }
         if self.negatives:
-            starts = np.arange(self._last(view) + 1)
+            starts = np.arange(last + 1)
             starts = starts[np.abs(starts - first) >= self.apart]
             if not len(starts):
                 raise FeatureError(
@@ -90,13 +93,26 @@ class Speech:
             example["shifted"] = np.stack([windows(view, start + np.arange(self.length)) for start in chosen])
         return example
 
-    def _last(self, view) -> int:
-        if view.num_frames < self.length:
-            raise FeatureError(
-                f"{view.clip_id}: {view.num_frames} frames, the sync stage needs {self.length}; leave the clip out or "
-                f"pass --config.sync.length={view.num_frames}"
-            )
-        return view.num_frames - self.length
+
+@dataclass(frozen=True)
+class Moments:
+    """Stage `sync` where moments of a clip are told apart, not clips: `length` frames of it, in order, and their mel windows.
+
+    Gives `seen` (L, H, W, 3), `heard` (L, 80, 20). The frames lie within `SPREAD` times as many.
+    """
+
+    pictures: Pictures
+    length: int
+
+    def __call__(self, view, rng: np.random.Generator) -> dict:
+        last_start(view, self.length)
+        stretch = min(view.num_frames, SPREAD * self.length)
+        first = int(rng.integers(0, view.num_frames - stretch + 1))
+        chosen = np.sort(rng.choice(stretch, self.length, replace=False))
+        return {
+            "seen": self.pictures.change(self.pictures.read(view, first + chosen), rng),
+            "heard": windows(view, first + np.arange(stretch))[chosen],
+        }
 
 
 @dataclass(frozen=True)
@@ -161,6 +177,16 @@ def pose_numbers(pose: np.ndarray, size: int) -> np.ndarray:
     pose = np.asarray(pose, np.float32)
     parts = [pose[..., :3] / 15, pose[..., 3:5] * (32 / size), 10 * np.log(pose[..., 5:])]
     return np.concatenate(parts, -1).astype(np.float32)
+
+
+def last_start(view, length: int) -> int:
+    """Where the last stretch of `length` frames of a clip begins; FeatureError where there is none."""
+    if view.num_frames < length:
+        raise FeatureError(
+            f"{view.clip_id}: {view.num_frames} frames, the sync stage needs {length}; leave the clip out or "
+            f"pass --config.sync.length={view.num_frames}"
+        )
+    return view.num_frames - length
 
 
 def windows(view, frames: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from talkbench.evaluators import builtin, fan
 from talkbench.methods.pcavs import losses, networks
-from talkbench.methods.pcavs.features import Pictures, Portrait, Reconstruction, Speech
+from talkbench.methods.pcavs.features import Moments, Pictures, Portrait, Reconstruction, Speech
 from talkbench.methods.pcavs.modules import Pass, held, modules, side
 from talkbench.nn import pixels
 from talkbench.nn.vgg import VGG
@@ -107,9 +107,15 @@ def sync_terms(config: ConfigDict, seen, heard, shifted=None) -> dict:
 
 
 def sync_stage(config: ConfigDict) -> Stage:
-    """A_sync and E.to_mouth find one space for what is heard and what is seen, by contrast over clips of some frames."""
+    """A_sync and E.to_mouth find one space for what is heard and what is seen.
+
+    By contrast over clips of some frames (published), or over moments of one clip, which tell nothing of who speaks.
+    """
     nets, backbone = modules(config), config.sync.train_backbone
     dropout = backbone and config.model.non_identity.dropout > 0
+    if config.sync.among not in ("clips", "moments"):
+        raise ValueError(f"sync.among={config.sync.among!r}: there are clips and moments")
+    moments = config.sync.among == "moments"
 
     def init(key, batch):
         keys = jax.random.split(key)
@@ -126,22 +132,28 @@ def sync_stage(config: ConfigDict) -> Stage:
         joined = lambda x: x.reshape(-1, *x.shape[2:])  # noqa: E731
         rngs = {"dropout": rng} if dropout else {}
         feature = run("E", unit(joined(batch["seen"])), train=backbone, method="feature", **rngs)
-        seen = run("E", feature, method="mouth").reshape(count, -1)
+        seen = run("E", feature, method="mouth")
         sounds = [joined(batch["heard"])]
         if "shifted" in batch:
             sounds.append(joined(joined(batch["shifted"])))
         # One pass over all windows: their BatchNorm statistics are shared.
         content, _ = run("A_sync", jnp.concatenate(sounds)[..., None], train=True)
-        heard = content[: len(sounds[0])].reshape(count, -1)
-        shifted = None
+        heard, shifted = content[: len(sounds[0])], None
+        if moments:
+            seen, heard = (x.reshape(count, config.sync.length, -1) for x in (seen, heard))
+        else:
+            seen, heard = (x.reshape(1, count, -1) for x in (seen, heard))
         if "shifted" in batch:
-            shifted = content[len(sounds[0]) :].reshape(*batch["shifted"].shape[:2], -1)
-        terms = sync_terms(config, seen, heard, shifted)
-        found = losses.cosine(seen, heard).argmax(-1)
-        terms["retrieval"] = (found == jnp.arange(count)).mean(dtype=jnp.float32)
+            shifted = content[len(sounds[0]) :].reshape(1, *batch["shifted"].shape[:2], -1)
+        terms = jax.tree.map(jnp.mean, jax.vmap(partial(sync_terms, config))(seen, heard, shifted))
+        found = jax.vmap(losses.cosine)(seen, heard).argmax(-1)
+        terms["retrieval"] = (found == jnp.arange(found.shape[1])).mean(dtype=jnp.float32)
         return terms, (run.stats, {})
 
-    features = Speech(_pictures(config), config.sync.length, config.sync.negatives)
+    if moments:
+        features = Moments(_pictures(config), config.sync.length)
+    else:
+        features = Speech(_pictures(config), config.sync.length, config.sync.negatives)
     weights = {term: config.loss[term] for term in SYNC_TERMS}
     return Stage("sync", features, init, loss, weights, settings=_settings(config, "sync"), exported=False)
 

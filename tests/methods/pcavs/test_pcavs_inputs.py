@@ -10,6 +10,7 @@ from talkbench.data.view import view_of
 from talkbench.methods.pcavs import augment, frames, mel
 from talkbench.methods.pcavs.features import (
     FeatureError,
+    Moments,
     Pictures,
     Portrait,
     Reconstruction,
@@ -190,3 +191,14 @@ def test_missing_labels_are_named_with_the_switch():
 
 def test_pose_numbers_are_zero_for_a_frontal_face():
     assert not pose_numbers(np.float32([0, 0, 0, 0, 0, 1]), 64).any()
+
+
+def test_moments_are_frames_with_their_own_sound():
+    view = view_of(clip())
+    plain = Pictures(crop=False, colour="none", shape=False, blur=False)
+    example = Moments(plain, length=2)(view, np.random.default_rng(0))
+    places = [next(i for i in range(12) if (view.frame(i) == frame).all()) for frame in example["seen"]]
+    assert places[0] < places[1] < places[0] + 8
+    np.testing.assert_allclose(example["heard"], mel.windows(sound())[places], atol=2e-4)
+    with pytest.raises(FeatureError, match="sync.length=12"):
+        Moments(plain, length=13)(view, np.random.default_rng(0))

@@ -79,6 +79,19 @@ def test_overfits_one_batch(trained):
     assert rows[-1]["pose_code"] < 0.7 * rows[0]["pose_code"]
 
 
+@pytest.mark.parametrize("among", ["clips", "moments"])
+def test_speech_content_is_learned(clip, among):
+    more = {"sync.among": among, "sync.negatives": "1" if among == "clips" else "0"}
+    config = configs.load("pcavs", "tiny", SMALL | more)
+    stage = stages.sync_stage(config)
+    batch = batch_of(stage, clip)
+    assert ("shifted" in batch) == (among == "clips")
+    _, rows = fit(config, stage, batch, 12)
+    chosen_from = 4 + 1 if among == "clips" else config.sync.length
+    assert rows[0]["contrastive_audio"] == pytest.approx(np.log(chosen_from), abs=0.5)
+    assert rows[-1]["contrastive_audio"] < rows[0]["contrastive_audio"]
+
+
 def test_early_stages_learn_and_the_last_one_starts_from_them(clip):
     config = configs.load("pcavs", "tiny", SMALL)
     first, second, last = stages.stages(config)
@@ -209,6 +222,8 @@ def test_configs_that_contradict_themselves():
         stages.generator_stage(configs.load("pcavs", "tiny", {"augment.crop": "true"}))
     with pytest.raises(ValueError, match="generator at the end"):
         stages.stages(configs.load("pcavs", "tiny", {"stages.order": "['generator','sync']"}))
+    with pytest.raises(ValueError, match="clips and moments"):
+        stages.sync_stage(configs.load("pcavs", "tiny", {"sync.among": "words"}))
     with pytest.raises(ValueError, match="vgg19, landmarks, none"):
         stages.generator_stage(configs.load("pcavs", "tiny", {"teacher.perceptual": "vgg91"}))
 
