@@ -39,7 +39,7 @@ def get_config(preset: str) -> ConfigDict:
             "feature_levels": "image",  # published code: the picture is a level too; "features": without it
             "audio_gain": 1.2,  # of the speech content, at inference
             "code_noise": 0.0,  # added to the pose code in training
-            "pretrained": "fan-2d",  # E's backbone at the start; or "none"
+            "pretrained": "fan-2d",  # E's backbone at the start; or "none"; "landmarks": for the pyramid
             # What the last stage leaves as it is: V, A_sync, G, or of E backbone, to_mouth, mouth_embed, to_headpose,
             # headpose_embed.
             "frozen": ("V", "A_sync", "to_mouth"),
@@ -89,13 +89,13 @@ def _reduced() -> dict:
             "discriminator": {"features": 8, "layers": 3, "max_features": 64},
             "audio_gain": 1.0,
             "code_noise": 0.05,
-            "pretrained": "none",
+            "pretrained": "landmarks",
         },
         "teacher": {"perceptual": "landmarks"},
         "augment": {"crop": False, "shape": False, "blur": False, "flip": True, "jitter": (0.15, 0.15, 0.15, 0.0)},
         "sync": {"among": "moments", "length": 12, "negatives": 0, "train_backbone": True},
         "stages": {
-            "hold": 0.2, "identity": {"share": 0.05, "batch_size": 16}, "sync": {"share": 0.3, "batch_size": 8},
+            "hold": 0.1, "identity": {"share": 0.03, "batch_size": 16}, "sync": {"share": 0.1, "batch_size": 8},
         },
         # Labels say what the pose code says; the mouth's surroundings count more (docs/fidelity.md).
         "loss": {
@@ -105,6 +105,6 @@ def _reduced() -> dict:
         },
         "optimizer": adam(1.5e-3, b1=0.9, schedule="cosine", warmup_steps=100, clip_norm=5.0),
         "train": run(
-            steps=3000, batch_size=8, ema_decay=0.998, log_every=50, sample_every=500, checkpoint_every=250
+            steps=6000, batch_size=8, ema_decay=0.998, log_every=50, sample_every=500, checkpoint_every=250
         ),
     }  # fmt: skip

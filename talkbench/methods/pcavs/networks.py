@@ -20,7 +20,7 @@ from talkbench.nn.norm import BatchNorm
 from talkbench.nn.pool import adaptive_avg_pool, global_avg_pool, max_pool
 from talkbench.nn.resize import resize_linear
 from talkbench.nn.resnet import ResNet, SEBasicBlock
-from talkbench.nn.stylegan2 import MappingNetwork, StyledConv, ToRGB
+from talkbench.nn.stylegan2 import MappingNetwork, StyledConv, ToRGB, upsample
 
 Discriminator = MultiscalePatchGan
 AUDIO_GAIN = 1.2  # of the speech content in the published inference (not in training)
@@ -95,7 +95,8 @@ class PyramidBackbone(nn.Module):
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         x = pyramid(x, self.widths, train, self.dtype)[-1]
         x = Conv(self.widths[-1] // 2, (1, 1), dtype=self.dtype, name="squeeze")(x)
-        return Linear(self.outputs, dtype=self.dtype, name="dense")(nn.relu(x).reshape(len(x), -1))
+        x = nn.relu(BatchNorm(name="squeeze_norm")(x, train)).reshape(len(x), -1)
+        return BatchNorm(name="norm")(Linear(self.outputs, dtype=self.dtype, name="dense")(x), train)
 
 
 class NonIdentityEncoder(nn.Module):
@@ -307,7 +308,7 @@ class Generator(nn.Module):
             code feeds it directly.
         mapping_layers: of that network.
         constant: a learned first map exists (published checkpoints have one); it is used where no map is given.
-        patch: the last level makes squares of patch x patch pixels (1: published).
+        patch: the last of several levels makes squares of patch x patch pixels, a power of two (1: published).
         lr_mul: of the modulated convolutions (see `nn.stylegan2`). Weights of deviation 1 need long training; with 8,
             Adam's steps are 8 times as long.
     """
@@ -359,15 +360,21 @@ class Generator(nn.Module):
             raise ValueError(f"identity map {identity_map.shape}, this generator starts from {first[1:]}")
         if self.style_mlp:
             style = MappingNetwork(style.shape[-1], self.mapping_layers, name="style")(style)
-        channels, how = 3 * self.patch**2, {"lr_mul": self.lr_mul, "dtype": self.dtype}
+        how = {"lr_mul": self.lr_mul, "dtype": self.dtype}
         x = StyledConv(self.widths[0], name="conv1", **how)(identity_map, style, noise[0])
-        picture = ToRGB(channels, name="to_rgb1", **how)(x, style)
+        picture = ToRGB(3, name="to_rgb1", **how)(x, style)
         for i, width in enumerate(self.widths[1:]):
             up = StyledConv(width, upsample=True, name=f"convs_{2 * i}", **how)
             x = up(x, style, noise[2 * i + 1])
             x = StyledConv(width, name=f"convs_{2 * i + 1}", **how)(x, style, noise[2 * i + 2])
-            picture = ToRGB(channels, name=f"to_rgbs_{i}", **how)(x, style, picture)
-        return jnp.tanh(_unpatched(picture, self.patch))
+            if self.patch == 1 or i + 2 < len(self.widths):
+                picture = ToRGB(3, name=f"to_rgbs_{i}", **how)(x, style, picture)
+                continue
+            squares = ToRGB(3 * self.patch**2, name=f"to_rgbs_{i}", **how)(x, style)
+            for _ in range(self.patch.bit_length()):
+                picture = upsample(picture)
+            picture = picture + _unpatched(squares, self.patch)
+        return jnp.tanh(picture)
 
     def _draw(self, shape):
         return jax.random.normal(self.make_rng("params"), shape)
@@ -375,8 +382,6 @@ class Generator(nn.Module):
 
 def _unpatched(x: jax.Array, patch: int) -> jax.Array:
     """(B, H, W, 3 p p) -> (B, H p, W p, 3)."""
-    if patch == 1:
-        return x
     batch, height, width, _ = x.shape
     x = x.reshape(batch, height, width, patch, patch, 3).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(batch, height * patch, width * patch, 3)

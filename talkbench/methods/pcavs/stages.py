@@ -40,7 +40,10 @@ def _settings(config: ConfigDict, name: str) -> dict:
 
 
 def _with_backbone(config: ConfigDict, variables: dict) -> dict:
-    """E's variables with the backbone that `model.pretrained` names: 2D-FAN's first stage, layer by layer of one name.
+    """E's variables with the backbone that `model.pretrained` names.
+
+    "fan-2d": 2D-FAN's first stage, layer by layer of one name. "landmarks": for the pyramid, the landmark network that
+    ships as the tiny presets' teacher, which sees pictures in [-.5, .5].
 
     Raises:
         WeightsMissing: the published weights are not there, with the command that brings them.
@@ -48,10 +51,14 @@ def _with_backbone(config: ConfigDict, variables: dict) -> dict:
     """
     if config.model.pretrained == "none":
         return variables
-    if config.model.pretrained != "fan-2d" or config.model.non_identity.backbone != "fan":
+    fits = {"fan-2d": "fan", "landmarks": "pyramid"}
+    if fits.get(config.model.pretrained) != config.model.non_identity.backbone:
         raise ValueError(
-            f"model.pretrained={config.model.pretrained!r}: there are none, and fan-2d for the backbone fan"
+            f"model.pretrained={config.model.pretrained!r}: there are none, fan-2d for the backbone fan, and landmarks "
+            "for the backbone pyramid"
         )
+    if config.model.pretrained == "landmarks":
+        return _with_pyramid(variables, builtin.teacher()[1])
     found, made = fan.read_weights(store.path_of("fan-2d")), jax.tree.map(lambda x: x, variables)
     for collection in ("params", "batch_stats"):
         model = made[collection]["model"]
@@ -62,6 +69,21 @@ def _with_backbone(config: ConfigDict, variables: dict) -> dict:
             if ours != theirs:
                 raise ValueError("model.non_identity.fan_features must be 256 for model.pretrained=fan-2d")
             model[layer] = jax.tree.map(jnp.asarray, found[collection][layer])
+    return made
+
+
+def _with_pyramid(variables: dict, found: dict) -> dict:
+    made = jax.tree.map(lambda x: x, variables)
+    for collection, layers in found.items():
+        for layer, values in layers.items():
+            model = made[collection]["model"]
+            if jax.tree.map(jnp.shape, model[layer]) != jax.tree.map(jnp.shape, values):
+                raise ValueError(
+                    "model.non_identity.widths must be 24,48,72 for model.pretrained=landmarks; or pass none"
+                )
+            model[layer] = jax.tree.map(jnp.asarray, values)
+    stem = made["params"]["model"]["stem"]
+    stem["kernel"] = stem["kernel"] / 2  # it sees [-.5, .5], E sees [-1, 1]
     return made
 
 
