@@ -57,7 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", default=None, help="name of that row (default: the generated folder's)")
     parser.add_argument(
-        "--driven-by", default="", metavar="A,B", help="what the method saw of the target: audio, pose, video"
+        "--driven-by",
+        default="",
+        metavar="A,B",
+        help="what the method saw of the target: audio, pose, video, coefficients",
     )
 
 

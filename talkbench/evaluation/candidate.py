@@ -7,7 +7,7 @@ import numpy as np
 
 from talkbench.data.clip import Clip
 
-DRIVERS = ("audio", "pose", "video")
+DRIVERS = ("audio", "pose", "video", "coefficients")
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,18 @@ def allowed(clip: Clip, driven_by: tuple[str, ...]) -> Clip:
     """The clip as a candidate may see it: what it isn't driven by is held at frame 0, sound is silent.
 
     "video" shows everything of the picture. "pose" shows the head's pose; methods that read the pose
-    from frames get the frames too, but no expression and no labels beyond landmarks. "audio" alone shows
-    sound and the first frame.
+    from frames get the frames too, but no expression and no labels beyond landmarks. "coefficients" shows the true
+    pose and expression of the face model, which no picture has to be read for. "audio" alone shows sound and the
+    first frame.
     """
     if "audio" not in driven_by:
         clip = replace(clip, audio=np.zeros_like(clip.audio))
     if "video" in driven_by:
         return clip
-    held = {"expression": _held(clip.expression), "labels": {k: _held(v) for k, v in clip.labels.items()}}
+    hidden = set()
+    if "coefficients" not in driven_by:
+        hidden |= {"expression"} | (set() if "pose" in driven_by else {"pose"})
     if "pose" not in driven_by:
-        held |= {name: _held(getattr(clip, name)) for name in ("frames", "landmarks", "pose")}
-    return replace(clip, **held)
+        hidden |= {"frames", "landmarks"}
+    held = {name: _held(getattr(clip, name)) for name in hidden}
+    return replace(clip, **held, labels={k: _held(v) for k, v in clip.labels.items()})

@@ -57,7 +57,7 @@ class Method:
         name: as on the command line and in tables.
         title: the paper's name for it.
         paper: authors, venue, year, identifier.
-        driven_by: subset of ("video", "audio", "pose"): what it may see of the target.
+        driven_by: subset of ("audio", "pose", "video", "coefficients"): what it may see of the target.
         stages: `stages(config) -> list` in training order, of `Stage`s, or of `f(trained) -> Stage` where a stage starts from
             earlier ones; `trained` is {stage name: generator side}.
         generator: `generator(config, variables) -> generate`, where `variables` is {stage name: generator side} and

@@ -173,6 +173,9 @@ def test_another_judge_is_refused(tmp_path, protocol, source, judges, noisy):
 
 def test_a_method_sees_what_drives_it(source):
     clip = source.clip("p0_c0")
+    count = len(clip.frames)
+    numbers = lambda *shape: np.arange(count * np.prod(shape), dtype=np.float32).reshape(count, *shape)  # noqa: E731
+    clip = replace(clip, expression=numbers(33), pose=numbers(6), landmarks=numbers(68, 3))
     heard = allowed(clip, ("audio",))
     assert (heard.frames == clip.frames[0]).all() and np.array_equal(heard.audio, clip.audio)
     assert (heard.labels["phoneme"] == 0).all()
@@ -180,6 +183,10 @@ def test_a_method_sees_what_drives_it(source):
     assert np.array_equal(posed.frames, clip.frames) and not posed.audio.any()
     assert (posed.labels["phoneme"] == 0).all()
     assert np.array_equal(allowed(clip, ("video",)).labels["phoneme"], clip.labels["phoneme"])
+    told = allowed(clip, ("coefficients",))
+    assert np.array_equal(told.pose, clip.pose) and np.array_equal(told.expression, clip.expression)
+    assert (told.frames == clip.frames[0]).all() and (told.landmarks == clip.landmarks[0]).all()
+    assert (heard.expression == clip.expression[0]).all() and (posed.expression == clip.expression[0]).all()
     with pytest.raises(ValueError, match="driven by"):
         Candidate("x", ("thought",), None)
 

@@ -7,12 +7,8 @@ from talkbench.evaluation.results import row_folder
 from talkbench.leaderboard.tables import best, is_ranked
 from talkbench.metrics.registry import METRICS
 
-TRACKS = (
-    "video",
-    "pose",
-    "audio",
-    "nothing",
-)  # a row's track is the most telling thing that it sees of the target
+# A row's track is the most telling thing that it sees of the target.
+TRACKS = ("coefficients", "video", "pose", "audio", "nothing")
 
 
 def track(row: dict) -> str:

@@ -162,5 +162,8 @@ METHOD = Method(
     stages=lambda config: [video_stage(config), animation_stage.animation_stage(config)],
     generator=generator,
     options=OPTIONS,
-    rows=(Row("hdtf", {"driver": "audio"}, ("audio",)), Row("hdtf-mesh", {"driver": "mesh"}, ("video",))),
+    rows=(
+        Row("hdtf", {"driver": "audio"}, ("audio",)),
+        Row("hdtf-mesh", {"driver": "mesh"}, ("coefficients",)),
+    ),
 )

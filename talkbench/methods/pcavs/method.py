@@ -67,8 +67,12 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
         frames = crop(frames) if config.augment.crop else frames
         return in_batches(lambda part: read_pose(side, part), frames)
 
-    def generate(source: np.ndarray, driving: Driving, *, pose: str = "auto") -> np.ndarray:
+    def generate(
+        source: np.ndarray, driving: Driving, *, pose: str = "auto", landmarks: np.ndarray | None = None
+    ) -> np.ndarray:
         """The speech of `driving.audio` by the person of `source` (H, W, 3) uint8; `OPTIONS` tells the rest.
+
+        `landmarks` (68, 2), where they are known, tell that there is a face; else it is looked for.
 
         Returns uint8 (T, H, W, 3), T = whole frames of the sound; frame i belongs to its samples 640 i to 640 i + 639.
 
@@ -90,7 +94,8 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
                 raise ValueError(
                     f"the {what} is {shape[1]}x{shape[0]}, this model works at {size}x{size}; resize it"
                 )
-        face.check(source)
+        if landmarks is None:
+            face.check(source)
         if not np.any(sound):
             logging.getLogger(__name__).warning("the sound is silent: the mouth has nothing to say")
         image = crop(source[None]) if config.augment.crop else source[None]
