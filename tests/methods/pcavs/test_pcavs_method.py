@@ -8,6 +8,7 @@ import pytest
 from talkbench import config as configs
 from talkbench.data.synthetic.source import synthetic_clip
 from talkbench.data.view import view_of
+from talkbench.evaluators import builtin
 from talkbench.methods.method import Driving
 from talkbench.methods.pcavs import method as pcavs
 from talkbench.methods.pcavs import report, stages
@@ -26,6 +27,7 @@ SMALL = {
     "model.identity.widths": "[8, 8]",
     "model.audio.widths": "[8, 8]",
     "model.generator.widths": "[16, 8]",
+    "model.pretrained": "none",
     "model.discriminator.features": "4",
     "model.discriminator.layers": "2",
     "loss.gan": "0.05",
@@ -213,6 +215,26 @@ def test_the_backbone_starts_from_fan(monkeypatch):
     made = stages._with_backbone(config, zeros)["params"]
     assert {float(x.max()) for x in jax.tree.leaves(made["model"]["m0"])} == {7}
     assert {float(x.max()) for x in jax.tree.leaves([made["model"]["fc"], made["to_mouth_0"]])} == {0}
+
+
+def test_the_small_backbone_starts_from_a_landmark_network(clip):
+    config = configs.load("pcavs", "tiny")
+    network, variables = builtin.teacher()
+    picture = clip.frames[:1].repeat(64 // SIZE, 1).repeat(64 // SIZE, 2)
+    fresh = jax.jit(lambda key: modules(config)["E"].init(key, stages.unit(picture), train=True))
+    made = stages._with_backbone(config, fresh(jax.random.key(0)))
+    ours = {name: {layer: made[name]["model"][layer] for layer in variables[name]} for name in variables}
+    for a, b in zip(
+        network(ours, stages.unit(picture) + 0.5), network(variables, picture / 255.0), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    with pytest.raises(ValueError, match="widths must be 24,48,72"):
+        other = configs.load("pcavs", "tiny", {"model.non_identity.widths": "[8,8,8]"})
+        stages._with_backbone(
+            other, jax.eval_shape(modules(other)["E"].init, jax.random.key(0), picture / 1.0)
+        )
+    with pytest.raises(ValueError, match="landmarks for the backbone pyramid"):
+        stages._with_backbone(configs.load("pcavs", "tiny", {"model.pretrained": "fan-2d"}), {})
 
 
 def test_configs_that_contradict_themselves():
