@@ -74,6 +74,6 @@ def _reduced() -> dict:
         "loss": {"gan": 0.0, "landmark": 0.0, "mouth": 20.0},
         "optimizer": adam(2e-3, b1=0.9, schedule="cosine", warmup_steps=50, clip_norm=5.0),
         "train": run(
-            steps=750, batch_size=8, ema_decay=0.995, log_every=50, sample_every=500, checkpoint_every=250
+            steps=3000, batch_size=8, ema_decay=0.998, log_every=50, sample_every=500, checkpoint_every=250
         ),
     }  # fmt: skip
