@@ -72,7 +72,7 @@ def get_config(preset: str) -> ConfigDict:
         config.update(_reduced())
         config.teacher.layer_weights = (1.0, 1.0, 1.0)
         config.model.generator.widths = (128, 128, 64)
-        config.model.frozen = ()
+        config.model.frozen = ("backbone", "to_mouth", "to_headpose", "headpose_embed")
     return config
 
 

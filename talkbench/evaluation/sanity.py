@@ -25,7 +25,7 @@ SPOILERS = {
     "blur": (0.5, 1.0, 2.0, 4.0),  # sigma in pixels of 256
     "jpeg": (80, 50, 20, 5),  # quality
     "noise": (4, 8, 16, 32),  # grey levels
-    "frame drop": (2, 3, 5, 9),  # one frame of so many, held
+    "frame drop": (10, 5, 3, 2),  # one frame of so many is lost, the one before held
     "time shift": (1, 2, 4, LONGEST_SHIFT),  # frames late
     "jitter": (0.5, 1.0, 2.0, 4.0),  # of landmarks, pixels of 256
 }
@@ -53,7 +53,7 @@ def spoil_frames(frames: np.ndarray, way: str, strength) -> np.ndarray:
 def spoil_time(count: int, way: str, strength: int) -> np.ndarray:
     """Which frame stands at each of `count` places (negative: before the first, see `_sides`)."""
     places = np.arange(count)
-    return places - places % strength if way == "frame drop" else places - strength
+    return places - (places % strength == strength - 1) if way == "frame drop" else places - strength
 
 
 def _sides(rows: np.ndarray, way: str, strength, frames: bool) -> tuple[np.ndarray, np.ndarray]:

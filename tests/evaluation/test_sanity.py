@@ -48,5 +48,5 @@ def test_a_metric_that_gets_better_is_caught():
 
 
 def test_time_is_spoiled_as_said():
-    assert sanity.spoil_time(6, "frame drop", 3).tolist() == [0, 0, 0, 3, 3, 3]
+    assert sanity.spoil_time(6, "frame drop", 3).tolist() == [0, 1, 1, 3, 4, 4]
     assert sanity.spoil_time(3, "time shift", 2).tolist() == [-2, -1, 0]

@@ -98,21 +98,25 @@ class Speech:
 class Moments:
     """Stage `sync` where moments of a clip are told apart, not clips: `length` frames of it, in order, and their mel windows.
 
-    Gives `seen` (L, H, W, 3), `heard` (L, 80, 20). The frames lie within `SPREAD` times as many.
+    Gives `seen` (L, H, W, 3), `heard` (L, 80, 20) and, where asked for, `pose` (L, 6), see `pose_numbers`. The frames lie
+    within `SPREAD` times as many.
     """
 
     pictures: Pictures
     length: int
+    pose: bool = False
 
     def __call__(self, view, rng: np.random.Generator) -> dict:
         last_start(view, self.length)
         stretch = min(view.num_frames, SPREAD * self.length)
         first = int(rng.integers(0, view.num_frames - stretch + 1))
         chosen = np.sort(rng.choice(stretch, self.length, replace=False))
-        return {
-            "seen": self.pictures.change(self.pictures.read(view, first + chosen), rng),
+        frames = first + chosen
+        example = {
+            "seen": self.pictures.change(self.pictures.read(view, frames), rng),
             "heard": windows(view, first + np.arange(stretch))[chosen],
         }
+        return example | ({"pose": labelled_pose(view, frames)} if self.pose else {})
 
 
 @dataclass(frozen=True)
@@ -162,11 +166,20 @@ class Reconstruction:
             (x, y), half = mouth.mean(0), np.ptp(mouth[:, 0]) / 2
             example["mouth"] = np.array([-x if mirrored else x, y, max(half, 0.05)], np.float32)
         if self.pose:
-            if view.pose is None:
-                raise FeatureError(f"{view.clip_id}: no head pose; pass --config.loss.pose_code=0")
-            pose = view.pose[chosen[1]]
-            example["pose"] = pose_numbers(flip_pose(pose) if mirrored else pose, size)
+            example["pose"] = labelled_pose(view, chosen[1], mirrored)
         return example
+
+
+def labelled_pose(view, frames, mirrored: bool = False) -> np.ndarray:
+    """`pose_numbers` of a clip's frames (or of one of them), perhaps mirrored.
+
+    Raises:
+        FeatureError: the clip has no such labels.
+    """
+    if view.pose is None:
+        raise FeatureError(f"{view.clip_id}: no head pose; pass --config.loss.pose_code=0")
+    pose = view.pose[frames]
+    return pose_numbers(flip_pose(pose) if mirrored else pose, view.frame(0).shape[0])
 
 
 def pose_numbers(pose: np.ndarray, size: int) -> np.ndarray:

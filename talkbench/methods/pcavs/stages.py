@@ -110,6 +110,10 @@ def identity_stage(config: ConfigDict) -> Stage:
     )  # fmt: skip
 
 
+def _poses_in_sync(config: ConfigDict) -> bool:
+    return config.sync.among == "moments" and config.loss.pose_code > 0
+
+
 def sync_terms(config: ConfigDict, seen, heard, shifted=None) -> dict:
     """Speech content seen and heard, (N, D) each: contrast both ways (each trains one side) and the plain difference.
 
@@ -131,13 +135,15 @@ def sync_terms(config: ConfigDict, seen, heard, shifted=None) -> dict:
 def sync_stage(config: ConfigDict) -> Stage:
     """A_sync and E.to_mouth find one space for what is heard and what is seen.
 
-    By contrast over clips of some frames (published), or over moments of one clip, which tell nothing of who speaks.
+    By contrast over clips of some frames (published), or over moments of one clip, which tell nothing of who speaks. Where
+    the pose code has labels (`loss.pose_code`), moments learn it here too: a step sees many pictures.
     """
     nets, backbone = modules(config), config.sync.train_backbone
     dropout = backbone and config.model.non_identity.dropout > 0
     if config.sync.among not in ("clips", "moments"):
         raise ValueError(f"sync.among={config.sync.among!r}: there are clips and moments")
     moments = config.sync.among == "moments"
+    posed = _poses_in_sync(config)
 
     def init(key, batch):
         keys = jax.random.split(key)
@@ -170,13 +176,15 @@ def sync_stage(config: ConfigDict) -> Stage:
         terms = jax.tree.map(jnp.mean, jax.vmap(partial(sync_terms, config))(seen, heard, shifted))
         found = jax.vmap(losses.cosine)(seen, heard).argmax(-1)
         terms["retrieval"] = (found == jnp.arange(found.shape[1])).mean(dtype=jnp.float32)
+        if posed:
+            terms["pose_code"] = jnp.abs(run.pose_code(feature)[:, :6] - joined(batch["pose"])).mean()
         return terms, (run.stats, {})
 
     if moments:
-        features = Moments(_pictures(config), config.sync.length)
+        features = Moments(_pictures(config), config.sync.length, posed)
     else:
         features = Speech(_pictures(config), config.sync.length, config.sync.negatives)
-    weights = {term: config.loss[term] for term in SYNC_TERMS}
+    weights = {term: config.loss[term] for term in (*SYNC_TERMS, *(["pose_code"] if posed else []))}
     return Stage("sync", features, init, loss, weights, settings=_settings(config, "sync"), exported=False)
 
 
@@ -218,11 +226,19 @@ def generator_stage(config: ConfigDict, trained: dict | None = None) -> Stage:
         **({"perceptual": config.loss.perceptual} if perceptual else {}),
         **({"identity": config.loss.identity} if trains("V") else {}),
         **({term: config.loss[term] for term in SYNC_TERMS} if trains("A_sync") else {}),
-        **{term: config.loss[term] for term in ("reconstruction", "mouth", "pose_code") if config.loss[term]},
+        **{term: config.loss[term] for term in ("reconstruction", "mouth") if config.loss[term]},
+        **(
+            {"pose_code": config.loss.pose_code} if config.loss.pose_code and trains("headpose_embed") else {}
+        ),
     }
     if config.augment.crop and weights.keys() & {"mouth", "pose_code"}:
         raise ValueError(
             "loss.mouth and loss.pose_code need uncropped frames: pass --config.augment.crop=false"
+        )
+    if not trains("headpose_embed") and not (_poses_in_sync(config) and "sync" in config.stages.order):
+        raise ValueError(
+            "model.frozen holds the pose code, which the sync stage learns only with loss.pose_code and sync.among=moments: "
+            "pass --config.model.frozen=\"['to_mouth']\""
         )
     # Speech and identity have had their stages; here their terms only hold what was learned.
     for term in weights.keys() & {"identity", *SYNC_TERMS}:
