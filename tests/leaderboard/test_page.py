@@ -18,7 +18,7 @@ from toy_benchmark import FRAMES, Features, Landmarks, Source, Sync
 
 from talkbench.data.media import read_video
 from talkbench.evaluation import baselines
-from talkbench.evaluation.candidate import Candidate
+from talkbench.evaluation.candidate import DRIVERS, Candidate
 from talkbench.evaluation.protocol import Protocol
 from talkbench.evaluation.results import read_rows
 from talkbench.evaluation.runner import run
@@ -419,3 +419,7 @@ def test_in_chromium_nothing_went_wrong_or_out(browser, page):
     assert browser.complaints() == []
     asked = [url for url in browser.requests() if not url.startswith("data:")]  # the player's own pictures
     assert len(asked) > 10 and all(url.startswith(page.as_uri() + "/") for url in asked)
+
+
+def test_every_driver_has_a_track():
+    assert set(DRIVERS) | {"nothing"} == set(significance.TRACKS)

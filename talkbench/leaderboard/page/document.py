@@ -117,14 +117,9 @@ leads to where it comes from.</p>"""
 
 def _filters(rows: list[dict], groups) -> str:
     tracks = [name for name in board.scopes(rows)]
-    names = {
-        "all": "all",
-        "video": "sees video",
-        "pose": "pose and sound",
-        "audio": "sound only",
-        "nothing": "nothing",
-    }
-    choices = "".join(f'<option value="{name}">{names[name]}</option>' for name in tracks)
+    choices = "".join(
+        f'<option value="{name}">{significance.TRACKS.get(name, name)}</option>' for name in tracks
+    )
     boxes = "".join(
         f'<label><input type="checkbox" name="group" value="{escape(name)}" checked> {escape(name)}</label>'
         for name in groups

@@ -7,8 +7,14 @@ from talkbench.evaluation.results import row_folder
 from talkbench.leaderboard.tables import best, is_ranked
 from talkbench.metrics.registry import METRICS
 
-# A row's track is the most telling thing that it sees of the target.
-TRACKS = ("coefficients", "video", "pose", "audio", "nothing")
+# A row's track is the most telling thing that it sees of the target; and how the page says so.
+TRACKS = {
+    "coefficients": "true coefficients",
+    "video": "sees video",
+    "pose": "pose and sound",
+    "audio": "sound only",
+    "nothing": "nothing",
+}
 
 
 def track(row: dict) -> str:
