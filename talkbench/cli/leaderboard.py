@@ -151,9 +151,9 @@ def _check(args, tables: Path) -> int:
     from talkbench.leaderboard.tables import read
 
     code, answers = 0, {}
-    if not args.results:
-        _recompute(_benchmarks(args, tables, committed=True), quiet=args.json)
     methods = _methods(args)
+    if not args.results:
+        _recompute(_benchmarks(args, tables, committed=True), methods, quiet=args.json)
     for name in _benchmarks(args, tables, committed=True):
         protocol, table, *_ = _fresh(args, name, tables)
         changes = compare(table, read(tables / f"{name}.json"), protocol, methods=methods)
@@ -187,8 +187,12 @@ def _traced(names: list[str], quiet: bool) -> dict:
     return traces.record_apart(names)
 
 
-def _recompute(names: list[str], quiet: bool) -> None:
-    """Evaluate the shipped weights on benchmarks; clips whose results are those of this very code are not done again."""
+def _recompute(names: list[str], rows: list[str] | None, quiet: bool) -> None:
+    """Evaluate the shipped weights on benchmarks; clips whose results are those of this very code are not done again.
+
+    Args:
+        names: of the benchmarks. rows: those that are looked at; methods without one are not evaluated. None: all.
+    """
     from talkbench import methods
     from talkbench.cli.progress import bar
     from talkbench.evaluation import benchmark, protocol
@@ -196,7 +200,8 @@ def _recompute(names: list[str], quiet: bool) -> None:
     from talkbench.training.process import set_up
 
     set_up()
-    at_hand = benchmark.ready(methods.names())
+    has = lambda name: {row.name for row in methods.load(name).rows} | {name}  # noqa: E731
+    at_hand = benchmark.ready([n for n in methods.names() if rows is None or has(n) & set(rows)])
     for name in names:
         chosen = protocol.load(name)
         with bar(chosen.title, quiet) as progress:
