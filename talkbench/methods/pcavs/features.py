@@ -9,7 +9,7 @@ from talkbench.data.augment import colour_jitter, draw_jitter, flip_frames, flip
 from talkbench.methods.pcavs import augment, mel
 from talkbench.methods.pcavs.frames import crop
 
-SPREAD = 4
+SPREAD = 4  # see `Moments`
 
 
 class FeatureError(ValueError):
@@ -177,7 +177,9 @@ def labelled_pose(view, frames, mirrored: bool = False) -> np.ndarray:
         FeatureError: the clip has no such labels.
     """
     if view.pose is None:
-        raise FeatureError(f"{view.clip_id}: no head pose; pass --config.loss.pose_code=0")
+        raise FeatureError(
+            f"{view.clip_id}: no head pose; pass --config.loss.pose_code=0 --config.model.frozen=\"['to_mouth']\""
+        )
     pose = view.pose[frames]
     return pose_numbers(flip_pose(pose) if mirrored else pose, view.frame(0).shape[0])
 

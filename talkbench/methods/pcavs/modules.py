@@ -33,6 +33,8 @@ def modules(config: ConfigDict) -> dict:
             f"model.generator makes pictures of {side} px, data.size is {config.data.size}: "
             "change start, widths or patch"
         )
+    if sizes["patch"] > 1 and (len(sizes["widths"]) < 2 or sizes["patch"] & (sizes["patch"] - 1)):
+        raise ValueError(f"model.generator.patch={sizes['patch']}: a power of two, with at least two widths")
     first = {"map_width": sizes["widths"][0], "map_size": (sizes["start"],) * 2}
     return {
         "E": NonIdentityEncoder(dtype=dtype, **section("non_identity")),

@@ -240,6 +240,12 @@ def test_the_small_backbone_starts_from_a_landmark_network(clip):
 def test_configs_that_contradict_themselves():
     with pytest.raises(ValueError, match="data.size is 64"):
         stages.identity_stage(configs.load("pcavs", "tiny", {"model.generator.start": "7"}))
+    with pytest.raises(ValueError, match="a power of two"):
+        stages.identity_stage(
+            configs.load("pcavs", "tiny", {"model.generator.widths": "[8]", "model.generator.start": "32"})
+        )
+    with pytest.raises(ValueError, match="which the sync stage learns only with"):
+        stages.generator_stage(configs.load("pcavs", "tiny", {"loss.pose_code": "0"}))
     with pytest.raises(ValueError, match="crop=false"):
         stages.generator_stage(configs.load("pcavs", "tiny", {"augment.crop": "true"}))
     with pytest.raises(ValueError, match="generator at the end"):
