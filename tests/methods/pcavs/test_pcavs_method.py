@@ -78,7 +78,6 @@ def generate(trained):
 def test_overfits_one_batch(trained):
     *_, rows = trained
     assert rows[-1]["reconstruction"] < 0.7 * rows[0]["reconstruction"]
-    assert rows[-1]["pose_code"] < 0.7 * rows[0]["pose_code"]
 
 
 @pytest.mark.parametrize("among", ["clips", "moments"])
@@ -92,6 +91,8 @@ def test_speech_content_is_learned(clip, among):
     chosen_from = 4 + 1 if among == "clips" else config.sync.length
     assert rows[0]["contrastive_audio"] == pytest.approx(np.log(chosen_from), abs=0.5)
     assert rows[-1]["contrastive_audio"] < rows[0]["contrastive_audio"]
+    if among == "moments":
+        assert rows[-1]["pose_code"] < rows[0]["pose_code"]
 
 
 def test_early_stages_learn_and_the_last_one_starts_from_them(clip):
@@ -271,6 +272,8 @@ def test_full_size_steps_have_the_right_shapes(preset):
             "label": shape(dtype=jnp.int32), "mouth": shape(3), "pose": shape(6),
         },
     }  # fmt: skip
+    if config.sync.among == "moments":
+        batches["sync"]["pose"] = shape(length, 6)
     if config.sync.negatives:
         batches["sync"]["shifted"] = shape(config.sync.negatives, length, 80, 20)
     transform = optimizer.make(config.optimizer, 10)
