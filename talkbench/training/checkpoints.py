@@ -26,12 +26,10 @@ FREE = (
 )
 
 
-def _told_by_us(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR and "orbax" in Path(record.pathname).parts
-
-
 # Orbax's threads log a failed save with a traceback each; SaveError says it in one line.
-logging.getLogger("absl").addFilter(lambda record: not _told_by_us(record))
+logging.getLogger("absl").addFilter(
+    lambda record: record.levelno < logging.ERROR or "orbax" not in Path(record.pathname).parts
+)
 
 
 class ResumeError(ValueError):

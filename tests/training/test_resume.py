@@ -142,9 +142,8 @@ def test_a_full_disk_ends_with_one_line(command, whole, tmp_path):
     before = sorted(p.name for p in (out / "first" / "checkpoints").iterdir())
     run = command(out, "train.steps=6", "model.compile_seconds=0", JAX_ENABLE_COMPILATION_CACHE="false")
     resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (2000, 2000))
-    _, err = run.end(
-        2
-    )  # the checkpoint library's own thread may print what it met, before our line or into it
+    _, err = run.end(2)
+    # The checkpoint library's threads may print what they met before our line, or into it (1 of 8 runs).
     told = re.findall("talkbench: .*", err)
     assert len(told) == 1 and str(out) in told[0] and "free some space" in told[0], err
     after = sorted(p.name for p in (out / "first" / "checkpoints").iterdir() if "tmp" not in p.name)

@@ -112,11 +112,12 @@ class Moments:
         first = int(rng.integers(0, view.num_frames - stretch + 1))
         chosen = np.sort(rng.choice(stretch, self.length, replace=False))
         frames = first + chosen
+        pictures = self.pictures.read(view, frames)
         example = {
-            "seen": self.pictures.change(self.pictures.read(view, frames), rng),
+            "seen": self.pictures.change(pictures, rng),
             "heard": windows(view, first + np.arange(stretch))[chosen],
         }
-        return example | ({"pose": labelled_pose(view, frames)} if self.pose else {})
+        return example | ({"pose": labelled_pose(view, frames, pictures.shape[1])} if self.pose else {})
 
 
 @dataclass(frozen=True)
@@ -166,12 +167,12 @@ class Reconstruction:
             (x, y), half = mouth.mean(0), np.ptp(mouth[:, 0]) / 2
             example["mouth"] = np.array([-x if mirrored else x, y, max(half, 0.05)], np.float32)
         if self.pose:
-            example["pose"] = labelled_pose(view, chosen[1], mirrored)
+            example["pose"] = labelled_pose(view, chosen[1], size, mirrored)
         return example
 
 
-def labelled_pose(view, frames, mirrored: bool = False) -> np.ndarray:
-    """`pose_numbers` of a clip's frames (or of one of them), perhaps mirrored.
+def labelled_pose(view, frames, size: int, mirrored: bool = False) -> np.ndarray:
+    """`pose_numbers` of a clip's frames (or of one of them), pictures of `size`, perhaps mirrored.
 
     Raises:
         FeatureError: the clip has no such labels.
@@ -181,7 +182,7 @@ def labelled_pose(view, frames, mirrored: bool = False) -> np.ndarray:
             f"{view.clip_id}: no head pose; pass --config.loss.pose_code=0 --config.model.frozen=\"['to_mouth']\""
         )
     pose = view.pose[frames]
-    return pose_numbers(flip_pose(pose) if mirrored else pose, view.frame(0).shape[0])
+    return pose_numbers(flip_pose(pose) if mirrored else pose, size)
 
 
 def pose_numbers(pose: np.ndarray, size: int) -> np.ndarray:

@@ -57,33 +57,26 @@ def _with_backbone(config: ConfigDict, variables: dict) -> dict:
             f"model.pretrained={config.model.pretrained!r}: there are none, fan-2d for the backbone fan, and landmarks "
             "for the backbone pyramid"
         )
-    if config.model.pretrained == "landmarks":
-        return _with_pyramid(variables, builtin.teacher()[1])
-    found, made = fan.read_weights(store.path_of("fan-2d")), jax.tree.map(lambda x: x, variables)
-    for collection in ("params", "batch_stats"):
-        model = made[collection]["model"]
-        for layer in FAN_LAYERS:
-            if layer not in found[collection]:
-                continue
-            ours, theirs = jax.tree.map(jnp.shape, (model[layer], found[collection][layer]))
-            if ours != theirs:
-                raise ValueError("model.non_identity.fan_features must be 256 for model.pretrained=fan-2d")
-            model[layer] = jax.tree.map(jnp.asarray, found[collection][layer])
-    return made
-
-
-def _with_pyramid(variables: dict, found: dict) -> dict:
+    if config.model.pretrained == "fan-2d":
+        found, needed = fan.read_weights(store.path_of("fan-2d")), "fan_features must be 256"
+        found = {
+            name: {k: v for k, v in found[name].items() if k in FAN_LAYERS}
+            for name in ("params", "batch_stats")
+        }
+    else:
+        found, needed = builtin.teacher()[1], "widths must be 24,48,72"
     made = jax.tree.map(lambda x: x, variables)
     for collection, layers in found.items():
+        model = made[collection]["model"]
         for layer, values in layers.items():
-            model = made[collection]["model"]
             if jax.tree.map(jnp.shape, model[layer]) != jax.tree.map(jnp.shape, values):
                 raise ValueError(
-                    "model.non_identity.widths must be 24,48,72 for model.pretrained=landmarks; or pass none"
+                    f"model.non_identity.{needed} for model.pretrained={config.model.pretrained}; or pass none"
                 )
             model[layer] = jax.tree.map(jnp.asarray, values)
-    stem = made["params"]["model"]["stem"]
-    stem["kernel"] = stem["kernel"] / 2  # it sees [-.5, .5], E sees [-1, 1]
+    if config.model.pretrained == "landmarks":
+        stem = made["params"]["model"]["stem"]
+        stem["kernel"] = stem["kernel"] / 2  # it sees [-.5, .5], E sees [-1, 1]
     return made
 
 
@@ -108,6 +101,25 @@ def identity_stage(config: ConfigDict) -> Stage:
         "identity", features, init, loss, {"identity": config.loss.identity},
         settings=_settings(config, "identity"), exported=False,
     )  # fmt: skip
+
+
+def refuse(config: ConfigDict) -> None:
+    """Nothing, if the stages go together: a switch of the last one must not be refused when the others are trained.
+
+    Raises:
+        ValueError: which switches contradict each other.
+    """
+    held({}, config.model.frozen)
+    if config.augment.crop and (config.loss.mouth or config.loss.pose_code):
+        raise ValueError(
+            "loss.mouth and loss.pose_code need uncropped frames: pass --config.augment.crop=false"
+        )
+    learned = _poses_in_sync(config) and "sync" in config.stages.order
+    if "headpose_embed" in config.model.frozen and not learned:
+        raise ValueError(
+            "model.frozen holds the pose code, which the sync stage learns only with loss.pose_code and sync.among=moments: "
+            "pass --config.model.frozen=\"['to_mouth']\""
+        )
 
 
 def _poses_in_sync(config: ConfigDict) -> bool:
@@ -217,7 +229,6 @@ def generator_stage(config: ConfigDict, trained: dict | None = None) -> Stage:
         trained: {stage: {"params", "stats"}} of the stages before, whose V, E and A_sync this one starts from.
     """
     nets, model, frozen_parts = modules(config), config.model, tuple(config.model.frozen)
-    held({}, frozen_parts)  # refuses unknown names before anything is read
     load, perceptual = _teacher(config)
     trains = lambda part: part not in frozen_parts  # noqa: E731
     judged = config.loss.gan > 0 or config.loss.feature_matching > 0
@@ -231,15 +242,6 @@ def generator_stage(config: ConfigDict, trained: dict | None = None) -> Stage:
             {"pose_code": config.loss.pose_code} if config.loss.pose_code and trains("headpose_embed") else {}
         ),
     }
-    if config.augment.crop and weights.keys() & {"mouth", "pose_code"}:
-        raise ValueError(
-            "loss.mouth and loss.pose_code need uncropped frames: pass --config.augment.crop=false"
-        )
-    if not trains("headpose_embed") and not (_poses_in_sync(config) and "sync" in config.stages.order):
-        raise ValueError(
-            "model.frozen holds the pose code, which the sync stage learns only with loss.pose_code and sync.among=moments: "
-            "pass --config.model.frozen=\"['to_mouth']\""
-        )
     # Speech and identity have had their stages; here their terms only hold what was learned.
     for term in weights.keys() & {"identity", *SYNC_TERMS}:
         weights[term] *= config.stages.hold
@@ -350,4 +352,5 @@ def stages(config: ConfigDict) -> list:
         raise ValueError(
             f"stages.order={','.join(order)}: any of identity, sync, and generator at the end, each once"
         )
+    refuse(config)
     return [makers[name](config) for name in order]

@@ -62,7 +62,7 @@ def fit(config, stage, batch, steps):
 
 @pytest.fixture(scope="module")
 def trained(clip):
-    config = configs.load("pcavs", "tiny", SMALL)
+    config = configs.load("pcavs", "tiny", SMALL | {"model.frozen": "[]"})
     stage = stages.generator_stage(config)
     batch = batch_of(stage, clip)
     side, rows = fit(config, stage, batch, 40)
@@ -78,6 +78,7 @@ def generate(trained):
 def test_overfits_one_batch(trained):
     *_, rows = trained
     assert rows[-1]["reconstruction"] < 0.7 * rows[0]["reconstruction"]
+    assert rows[-1]["pose_code"] < 0.7 * rows[0]["pose_code"]
 
 
 @pytest.mark.parametrize("among", ["clips", "moments"])
@@ -246,9 +247,11 @@ def test_configs_that_contradict_themselves():
             configs.load("pcavs", "tiny", {"model.generator.widths": "[8]", "model.generator.start": "32"})
         )
     with pytest.raises(ValueError, match="which the sync stage learns only with"):
-        stages.generator_stage(configs.load("pcavs", "tiny", {"loss.pose_code": "0"}))
+        stages.stages(configs.load("pcavs", "tiny", {"loss.pose_code": "0"}))
+    unlabelled = configs.load("pcavs", "tiny", {"loss.pose_code": "0", "model.frozen": "['to_mouth']"})
+    assert len(stages.stages(unlabelled)) == 3
     with pytest.raises(ValueError, match="crop=false"):
-        stages.generator_stage(configs.load("pcavs", "tiny", {"augment.crop": "true"}))
+        stages.stages(configs.load("pcavs", "tiny", {"augment.crop": "true"}))
     with pytest.raises(ValueError, match="generator at the end"):
         stages.stages(configs.load("pcavs", "tiny", {"stages.order": "['generator','sync']"}))
     with pytest.raises(ValueError, match="clips and moments"):
