@@ -20,7 +20,6 @@ from talkbench.evaluation.judges import load as load_judge
 from talkbench.evaluation.protocol import Protocol
 from talkbench.evaluators import builtin
 from talkbench.methods.method import Driving, Row
-from talkbench.metrics.registry import METRICS
 from talkbench.weights import checkpoint
 
 
@@ -41,16 +40,13 @@ def ready(names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in left_out]
 
 
-def rows_of(
-    name: str, path: Path | None = None, size: int | None = None, named: dict[str, str] | None = None
-) -> list[Candidate]:
+def rows_of(name: str, path: Path | None = None, size: int | None = None) -> list[Candidate]:
     """The rows of a method with weights.
 
     Args:
         name: of the method. path: its weight file (default: the shipped one).
         size: side of the benchmark's frames, where it may differ from the side that the weights work at: frames
             are then resized to the weights' side and what is generated back, and the row says so.
-        named: {kind: name} of the judges, for rows that builtin ones cannot judge.
 
     Raises:
         CheckpointError: no such file, damaged, or of another method.
@@ -76,22 +72,18 @@ def rows_of(
             method.driven_by if about.driven_by is None else about.driven_by,
             animate,
             reference=reference,
-            metrics=_without_builtin(named or {}) if about.close_up else None,
+            border=about.border,
             provenance={
                 **({"generated_at": own} if other else {}),
                 **({"options": about.options} if about.options else {}),
                 **({"compared_with": "its own cut of the clip"} if reference else {}),
+                **({"border": about.border} if about.border else {}),
                 "checkpoint": meta["digest"], "config": meta["config_hash"], "preset": meta["config"]["preset"],
                 "seed": meta["config"]["seed"], "trained_on": meta["data"], "shipped": path is None,
             },
         )  # fmt: skip
 
     return [row(about) for about in method.rows or (Row(name),)]
-
-
-def _without_builtin(named: dict[str, str]) -> tuple[str, ...]:
-    """Metrics that no builtin judge of these {kind: name} looks for."""
-    return tuple(key for key, metric in METRICS.items() if named.get(metric.judge) not in builtin.BY_NAME)
 
 
 def _resize(frame: np.ndarray, size: int) -> np.ndarray:
@@ -160,11 +152,7 @@ def evaluate(
     clips = source(protocol, data)
     candidates = [
         *baselines(clips, protocol.metrics),
-        *(
-            row
-            for n in names
-            for row in rows_of(n, (checkpoints or {}).get(n), protocol.size, protocol.judges)
-        ),
+        *(row for n in names for row in rows_of(n, (checkpoints or {}).get(n), protocol.size)),
     ]
     looking = judges(protocol.judges, weights)
     return runner.run(protocol, clips, candidates, looking, results, progress=progress)

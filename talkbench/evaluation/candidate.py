@@ -24,6 +24,7 @@ class Candidate:
         audio: `f(clip) -> float32 (640 T,)`, the sound that its frames are judged with; None: the clip's own.
         metrics: the only metrics that mean something for it; None: all.
         reference: `f(clip) -> clip` whose frames its own are compared with; None: the clip itself.
+        border: of close-ups, see `measure.Footage`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Candidate:
     audio: Callable[[Clip], np.ndarray] | None = None
     metrics: tuple[str, ...] | None = None
     reference: Callable[[Clip], Clip] | None = None
+    border: float = 0.0
 
     def __post_init__(self):
         strange = [name for name in self.driven_by if name not in DRIVERS]

@@ -11,12 +11,14 @@ A judge is any object with `name`, `hash` and the method of its kind:
 | identity | embed(frames) | (T, d), NaN where a frame has no face |
 | pose | pose(frames) | (T, 3) yaw, pitch, roll in degrees, NaN where a frame has no face |
 
-A metric whose judge is missing has no value but a reason.
+A judge with `whole_pictures = True` knows faces in whole pictures only: where frames are nearer (`Footage.border`), it is
+shown them with a border. A metric whose judge is missing has no value but a reason.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
+import cv2
 import numpy as np
 
 from talkbench.geometry.topology import OUTER_MOUTH
@@ -61,17 +63,34 @@ class Score:
 
 @dataclass
 class Footage:
-    """Frames uint8 (T, H, W, 3) and sound float32 (640 T,), and what judges saw in them (each looks once)."""
+    """Frames uint8 (T, H, W, 3) and sound float32 (640 T,), and what judges saw in them (each looks once).
+
+    `border`: of close-ups, the share of the side by which they are widened on every side, by repeating their outermost
+    pixels, for judges of whole pictures.
+    """
 
     frames: np.ndarray
     audio: np.ndarray | None = None
     seen: dict = field(default_factory=dict)
+    border: float = 0.0
 
     def look(self, kind: str, judge) -> np.ndarray:
         """What the judge of this kind sees; (T, ...) with NaN rows for frames without a face."""
         if kind not in self.seen:
-            self.seen[kind] = _LOOKS[kind](self, judge)
+            wide, width = self.as_shown_to(judge)
+            found = _LOOKS[kind](replace(self, frames=wide), judge)
+            self.seen[kind] = found - width if kind == "landmarks" else found
         return self.seen[kind]
+
+    def as_shown_to(self, judge) -> tuple[np.ndarray, int]:
+        """The frames as that judge should see them, and the width of the border that they have got, in pixels."""
+        width = (
+            round(self.border * max(self.frames.shape[1:3])) if getattr(judge, "whole_pictures", False) else 0
+        )
+        if not width:
+            return self.frames, 0
+        sides = (width,) * 4
+        return np.stack([cv2.copyMakeBorder(f, *sides, cv2.BORDER_REPLICATE) for f in self.frames]), width
 
 
 def _landmarks(footage, judge):
@@ -362,6 +381,7 @@ def measure(
 def set_features(real: Footage, fake: Footage, judge, frames_per_clip: int = FRAMES_PER_CLIP):
     """Features of evenly spaced frames for the set-level metrics: (real (n, d), fake (n, d)) float32."""
     chosen = evenly_spaced(len(real.frames), frames_per_clip)
+    look = lambda side: np.asarray(judge.features(side.as_shown_to(judge)[0][chosen]), np.float32)  # noqa: E731
     if "features" not in real.seen:
-        real.seen["features"] = np.asarray(judge.features(real.frames[chosen]), np.float32)
-    return real.seen["features"], np.asarray(judge.features(fake.frames[chosen]), np.float32)
+        real.seen["features"] = look(real)
+    return real.seen["features"], look(fake)

@@ -199,7 +199,7 @@ def _evaluate(
         same = person is clip
         clip = candidate.reference(clip)
         shown = clip if same else candidate.reference(person)
-        real = Footage(clip.frames[1:], clip.audio[SAMPLES_PER_FRAME:])
+        real = Footage(clip.frames[1:], clip.audio[SAMPLES_PER_FRAME:], border=candidate.border)
     if generated.dtype != np.uint8 or generated.shape != clip.frames.shape:
         raise ValueError(
             f"{candidate.name} generated {generated.dtype} {generated.shape}; "
@@ -208,12 +208,13 @@ def _evaluate(
     made = time.perf_counter()
     frames = reencoded(generated[1:])
     audio = clip.audio if candidate.audio is None else candidate.audio(clip)
-    fake = Footage(frames, audio[SAMPLES_PER_FRAME:])
+    fake = Footage(frames, audio[SAMPLES_PER_FRAME:], border=candidate.border)
     keys = [key for key in protocol.metrics if candidate.metrics is None or key in candidate.metrics]
     crossing = shown is not clip
     impossible = [key for key in keys if crossing and key not in CROSSED]
     keys = [key for key in keys if key not in impossible]
-    scores = measure(keys, real, fake, judges, protocol.options, source=Footage(shown.frames[:1]))
+    first = Footage(shown.frames[:1], border=candidate.border)
+    scores = measure(keys, real, fake, judges, protocol.options, source=first)
     record = {
         "identity": clip.identity,
         **({"source": shown.clip_id} if crossing else {}),
@@ -233,7 +234,7 @@ def _evaluate(
         record["features"] = why is None
         if record["features"]:
             per_clip = protocol.options.get(set_keys[0], {}).get("frames_per_clip", FRAMES_PER_CLIP)
-            those = Footage(shown.frames[1:]) if crossing else real
+            those = Footage(shown.frames[1:], border=candidate.border) if crossing else real
             features = set_features(those, fake, judges["features"], per_clip)
             write_features(path.with_suffix(".npz"), *features)
         else:

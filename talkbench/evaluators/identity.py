@@ -117,6 +117,7 @@ class IdentityJudge(_Judge):
     """
 
     name = NAME
+    whole_pictures = True
 
     def __init__(self, tree: dict, meta: dict, landmarks):
         super().__init__(tree, meta)
@@ -138,6 +139,7 @@ class FeatureJudge(_Judge):
     """
 
     name = FEATURES_NAME
+    whole_pictures = True
 
     def __init__(self, tree: dict, meta: dict):
         super().__init__(tree, meta)

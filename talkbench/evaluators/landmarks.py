@@ -166,6 +166,7 @@ class LandmarkJudge:
     """
 
     name = NAME
+    whole_pictures = True
 
     def __init__(self, tree: dict, meta: dict):
         model = meta["config"]["model"]

@@ -175,6 +175,7 @@ class SyncJudge:
     """
 
     name = NAME
+    whole_pictures = True
 
     def __init__(self, tree: dict, meta: dict, landmarks):
         net = _network(meta["config"]["model"])

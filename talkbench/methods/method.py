@@ -39,14 +39,15 @@ class Row:
         driven_by: None: as the method says.
         reference: `reference(config, variables) -> f(clip) -> clip`: what its frames are compared with, where they show
             something else than the clip's whole picture; None: the clip.
-        close_up: its frames are nearer than the whole pictures that builtin judges know; no such judge looks at them.
+        border: where its frames are nearer than whole pictures, the share of their side by which they are widened for judges
+            that know whole pictures only; the outermost pixels are repeated.
     """
 
     name: str
     options: dict = field(default_factory=dict)
     driven_by: tuple[str, ...] | None = None
     reference: Callable | None = None
-    close_up: bool = False
+    border: float = 0.0
 
 
 @dataclass(frozen=True)

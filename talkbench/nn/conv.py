@@ -127,9 +127,27 @@ _plane.defvjp(_plane_forward, _plane_backward)
 
 def _flat(x, kernel, stride, pairs, dilation):
     """A 2-D convolution in the form that is quick on a CPU."""
-    if {*stride, *dilation} == {1}:
-        return _plane(x, kernel, pairs)
-    return _direct(x, kernel, stride, pairs, dilation)
+    if set(stride) != {1}:
+        return _direct(x, kernel, stride, pairs, dilation)
+    return _dilated(x, kernel, pairs, dilation) if set(dilation) != {1} else _plane(x, kernel, pairs)
+
+
+def _dilated(x, kernel, pairs, dilation):
+    """A dilated convolution as a plain one of the pictures that every d-th row and column make.
+
+    XLA's CPU backend is slow at the kernel's gradient of a dilated one (15 % of a training step of ATVGnet's VG-net).
+    """
+    axes = list(zip(x.shape[1:3], pairs, kernel.shape[:2], dilation, strict=True))
+    height, width = (n + low + high - d * (k - 1) for n, (low, high), k, d in axes)
+    filled = [(low, high + -(n + low + high) % d) for n, (low, high), _, d in axes]
+    (down, across), batch = dilation, len(x)
+    x = _crop_or_pad(x, filled)
+    rows, columns = x.shape[1] // down, x.shape[2] // across
+    x = x.reshape(batch, rows, down, columns, across, -1).transpose(0, 2, 4, 1, 3, 5)
+    y = _plane(x.reshape(-1, rows, columns, x.shape[-1]), kernel, ((0, 0), (0, 0)))
+    y = y.reshape(batch, down, across, *y.shape[1:]).transpose(0, 3, 1, 4, 2, 5)
+    y = y.reshape(batch, y.shape[1] * down, y.shape[3] * across, -1)
+    return y[:, :height, :width]
 
 
 def _direct(x, kernel, stride, pairs, dilation, groups=1):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from toy_benchmark import Landmarks, make_clip
 
-from talkbench.evaluation.measure import Footage, evenly_spaced, measure
+from talkbench.evaluation.measure import Footage, evenly_spaced, measure, set_features
 from talkbench.metrics import landmark
 from talkbench.metrics.registry import METRICS
 
@@ -12,6 +12,29 @@ EVERY = [key for key, metric in METRICS.items() if metric.level != "set"]
 @pytest.fixture
 def clip():
     return make_clip("a", "a", 1)
+
+
+def test_close_ups_get_a_border_for_judges_of_whole_pictures():
+    class Judge:
+        name, hash, whole_pictures = "far", "1", True
+
+        def landmarks(self, frames):
+            self.shape = frames.shape
+            dark = np.argwhere(frames[0].sum(-1) == 0)[0, ::-1] + 0.5
+            return np.broadcast_to(dark, (len(frames), 68, 2))
+
+        def features(self, frames):
+            return frames.reshape(len(frames), -1)
+
+    frames = np.full((3, 40, 40, 3), 255, np.uint8)
+    frames[:, 10, 20] = 0
+    judge, near = Judge(), Footage(frames, border=0.25)
+    np.testing.assert_array_equal(near.look("landmarks", judge)[0, 0], (20.5, 10.5))
+    assert judge.shape == (3, 60, 60, 3)
+    assert set_features(near, near, judge)[1].shape == (3, 60 * 60 * 3)
+    judge.whole_pictures = False
+    np.testing.assert_array_equal(Footage(frames, border=0.25).look("landmarks", judge)[0, 0], (20.5, 10.5))
+    assert judge.shape == frames.shape
 
 
 def test_every_metric_has_a_value_or_a_reason(clip, judges):

@@ -42,6 +42,8 @@ def agree(f, g, *inputs):
             {"padding": (2, 0, 1), "stride": (1, 2, 1), "dilation": (2, 1, 1)},
         ),
         ((2, 4, 6, 5, 3), (1, 1, 1, 3, 2), {"stride": (2, 1, 1)}),
+        ((2, 8, 8, 3), (3, 3, 4), {"padding": 2, "dilation": 2}),
+        ((2, 9, 11, 3), (2, 3, 4), {"padding": ((0, 2), (3, 1)), "dilation": (3, 2)}),
     ],
 )
 def test_forms_agree(shape, kernel, options):

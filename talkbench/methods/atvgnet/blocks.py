@@ -120,15 +120,18 @@ def _uniform(bound: float) -> Callable:
     return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-class _Affine(nn.Module):
-    """Only the `kernel` and `bias` of a layer, which a scan applies."""
+class Affine(nn.Module):
+    """Only the `kernel` and `bias` of a layer that something else applies: a scan, or a convolution of several layers."""
 
     shape: tuple[int, ...]
-    init: Callable
+    kernel_init: Callable
+    bias_init: Callable
 
     @nn.compact
     def __call__(self) -> tuple[jax.Array, jax.Array]:
-        return self.param("kernel", self.init, self.shape), self.param("bias", self.init, self.shape[-1:])
+        return self.param("kernel", self.kernel_init, self.shape), self.param(
+            "bias", self.bias_init, self.shape[-1:]
+        )
 
 
 class ConvGRU(nn.Module):
@@ -152,7 +155,7 @@ class ConvGRU(nn.Module):
             3 * self.hidden, window, **place, kernel_init=init, bias_init=init, dtype=self.dtype, name="ih_l0"
         )(x.reshape(-1, *x.shape[2:]))
         inputs = flat.reshape(*x.shape[:2], *flat.shape[1:])
-        kernel, bias = _Affine((*window, self.hidden, 3 * self.hidden), init, name="hh_l0")()
+        kernel, bias = Affine((*window, self.hidden, 3 * self.hidden), init, init, name="hh_l0")()
         kernel, bias = kernel.astype(inputs.dtype), bias.astype(inputs.dtype)
 
         def move(h, gi, gh):

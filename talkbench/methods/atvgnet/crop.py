@@ -29,7 +29,7 @@ def labels_in(labels: np.ndarray, inverse: np.ndarray) -> np.ndarray:
 
 
 def matrix(points: np.ndarray, template: np.ndarray) -> np.ndarray:
-    """3x3 similarity that takes template pixels (163-pixel canvas) to picture pixels; points (68, 2)."""
+    """3x3 similarity that takes template pixels (163-pixel canvas), or another face's, to picture pixels; points (68, 2)."""
     scale, rotation, translation = similarity(template[RIGID], points[RIGID])
     made = np.eye(3)
     made[:2, :2], made[:2, 2] = scale * rotation, translation

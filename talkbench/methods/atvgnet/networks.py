@@ -11,9 +11,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from talkbench.methods.atvgnet.blocks import INITS, ConvGRU, Init, Residual, conv_norm, double
-from talkbench.nn.conv import Conv, Linear
+from talkbench.methods.atvgnet.blocks import INITS, Affine, ConvGRU, Init, Residual, conv_norm, double
+from talkbench.nn.conv import Conv, Linear, conv, uniform_fan_in
 from talkbench.nn.pool import max_pool
 from talkbench.nn.recurrent import LSTM
 
@@ -203,7 +204,7 @@ class VGNet(nn.Module):
         x = jnp.concatenate([stage2, frames(example2)], -1)
         x = double(x, 4 * w, "lmark_att", 0, train, steps, bias=True, **once)
         x = double(x, 2 * w, "lmark_att", 3, train, steps, bias=True, **once)
-        landmark_attention = jax.nn.sigmoid(self._head(x, 1, 3, "lmark_att_6_0", init))
+        landmark_attention = jax.nn.sigmoid(*self._heads(x, {"lmark_att_6_0": 1}, 3, init))
 
         x = jnp.concatenate([frames(image2), feature - frames(example_feature)], -1)
         x = conv_norm(x, 2 * w, "bottle_neck_0", train, steps, **once)
@@ -222,8 +223,8 @@ class VGNet(nn.Module):
         x = frames(image1) * (1 - share) + drawn * share
         for level, features in enumerate((w, w // 2)[2 - self.halvings :]):
             x = double(x, features, "base", 3 * level, train, steps, **once)
-        colour = jnp.tanh(self._head(x, 3, 7, "generator_color_0", init))
-        attention = jax.nn.sigmoid(self._head(x, 1, 7, "generator_attention_0", init))
+        colour, attention = self._heads(x, {"generator_color_0": 3, "generator_attention_0": 1}, 7, init)
+        colour, attention = jnp.tanh(colour), jax.nn.sigmoid(attention)
         output = attention * colour + (1 - attention) * frames(image)
         many = {
             "output": output, "attention": attention, "colour": colour, "landmark_attention": landmark_attention,
@@ -236,16 +237,14 @@ class VGNet(nn.Module):
         }  # fmt: skip
         return {**{name: _clips_first(x, clips) for name, x in many.items()}, **single}
 
-    def _head(self, x, features, window, name, init):
-        """A last convolution, in full precision."""
-        return Conv(
-            features,
-            (window,) * 2,
-            padding=window // 2,
-            kernel_init=init.kernel,
-            bias_init=init.bias,
-            name=name,
-        )(x.astype(jnp.float32))
+    def _heads(self, x, features, window, init):
+        """Last convolutions {name: channels}, in full precision; as one, since they read the same pixels."""
+        shape, default = (window, window, x.shape[-1]), uniform_fan_in(window**2 * x.shape[-1])
+        inits = init.kernel or default, init.bias or default
+        layers = [Affine((*shape, n), *inits, name=name)() for name, n in features.items()]
+        kernels, biases = (jnp.concatenate(parts, -1) for parts in zip(*layers, strict=True))
+        y = conv(x.astype(jnp.float32), kernels, padding=window // 2) + biases
+        return jnp.split(y, np.cumsum(list(features.values()))[:-1], -1)
 
 
 class Discriminator(nn.Module):

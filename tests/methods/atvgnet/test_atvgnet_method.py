@@ -87,7 +87,7 @@ def test_generation(trained, clip):
         long(clip.frames[0][:20], sound)
 
 
-def test_reference_is_cut_as_the_source_is(trained, clip, monkeypatch):
+def test_reference_is_cut_as_the_source_is_and_follows_the_head(trained, clip, monkeypatch):
     config, sides, *_ = trained
     seen = []
 
@@ -109,6 +109,10 @@ def test_reference_is_cut_as_the_source_is(trained, clip, monkeypatch):
     assert len(seen) == 2 and real.pose is None
     # The mouth is in the crop's lower half, and is where the label says: what differs is there.
     assert (real.landmarks[0, 48:68, 1] > SIZE / 2).all() and (real.landmarks[0, 48:68] < SIZE).all()
+    # The crop moves along with the head: the eyes' corners stay where they are.
+    eyes = real.landmarks[:, [36, 39, 42, 45], :2]
+    head = clip.landmarks[:, [36, 39, 42, 45], :2]
+    assert np.ptp(eyes, 0).max() < 0.5 * np.ptp(head, 0).max()
 
 
 def test_sample_grids_show_attention(trained):
