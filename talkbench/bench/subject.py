@@ -67,12 +67,18 @@ def stages_of(request: dict, config: ConfigDict, store: Store, real: bool) -> li
 
 
 def generator_side(stage: Stage, config: ConfigDict, store: Store, real: bool) -> dict:
-    """A stage's generator side before training: drawn (`real`), or zeros that take no room."""
+    """A stage's generator side before training: drawn (`real`), or with parameters that are zeros and take no room.
+
+    What isn't trained is there in both: a generator's host code may work with it (ATVGnet's landmark basis).
+    """
     batch = repeated(example(stage, config, store), min(2, config.train.batch_size))
     if real:
         return jax.device_get(jax.jit(lambda key, b: stage.init(key, b)[0])(jax.random.key(0), batch))
-    side = jax.eval_shape(lambda key, b: stage.init(key, b)[0], jax.random.key(0), batch)
-    return jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), side)
+    key = jax.random.key(0)
+    stats = jax.jit(lambda key, b: stage.init(key, b)[0]["stats"])(key, batch)
+    params = jax.eval_shape(lambda key, b: stage.init(key, b)[0]["params"], key, batch)
+    zeros = jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), params)
+    return {"params": zeros, "stats": jax.device_get(stats)}
 
 
 def example(stage: Stage, config: ConfigDict, store: Store) -> dict:
