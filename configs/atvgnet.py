@@ -49,6 +49,8 @@ def get_config(preset: str) -> ConfigDict:
         "loss": {"codes": 1.0, "pixel": 10.0, "gan": 1.0, "landmark": 1.0, "mouth": 0.0},
         "optimizer": adam(2e-4),
         "train": run(steps=100_000, batch_size=16, log_every=100, sample_every=5000, checkpoint_every=5000),
+        # What a stage has otherwise.
+        "stages": {"atnet": {}, "vgnet": {}},
     }  # fmt: skip
     config = ConfigDict(paper)
     if preset == "tiny":
@@ -76,4 +78,5 @@ def _reduced() -> dict:
         "train": run(
             steps=3000, batch_size=8, ema_decay=0.998, log_every=50, sample_every=500, checkpoint_every=250
         ),
+        "stages": {"vgnet": {"train": {"steps": 6000}}},
     }  # fmt: skip

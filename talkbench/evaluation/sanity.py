@@ -1,28 +1,35 @@
 """Do metrics move as they should? Real clips against themselves, spoiled more and more.
 
     python -m talkbench.evaluation.sanity --videos DIR [--clips 2] [--frames 20] [--metrics A,B]
+    python -m talkbench.evaluation.sanity --benchmark synthetic [--data SET] [--clips 2] [--metrics A,B]
 
-DIR holds videos, with NAME.landmarks.npz beside them for the landmark metrics. For each metric that needs no weights
-and each way of spoiling a clip, the table says whether the clip mean gets worse at every step; "-" where that way
-does not touch what the metric sees. Exit code 1 where untouched clips do not have the perfect value.
+DIR holds videos, with NAME.landmarks.npz beside them for the landmark metrics. The second form looks through the judges of
+a benchmark, on its clips. For each metric that needs no weights (of the second form: that has a judge there) and each way
+of spoiling a clip, the table says whether the clip mean gets worse at every step; "-" where that way does not touch what
+the metric sees. Exit code 1 where untouched clips do not have the perfect value.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from talkbench.data.clip import SAMPLES_PER_FRAME, Clip
 from talkbench.data.folder import FolderSource
+from talkbench.evaluation import benchmark, protocol
 from talkbench.evaluation.external import FileJudge
-from talkbench.evaluation.measure import Footage, measure
+from talkbench.evaluation.measure import Footage, absent, measure, set_features
+from talkbench.evaluation.results import DISTANCES
+from talkbench.evaluation.selection import select
 from talkbench.metrics.registry import METRICS, known
 
 LONGEST_SHIFT = 8
 # way: strengths, from hardly visible to gross
 SPOILERS = {
-    "blur": (0.5, 1.0, 2.0, 4.0),  # sigma in pixels of 256
+    "blur": (0.5, 1.0, 2.0, 4.0),  # sigma in pixels of 256; of smaller pictures, in their own
     "jpeg": (80, 50, 20, 5),  # quality
     "noise": (4, 8, 16, 32),  # grey levels
     "frame drop": (10, 5, 3, 2),  # one frame of so many is lost, the one before held
@@ -31,7 +38,26 @@ SPOILERS = {
 }
 SEES = {"frames": ("blur", "jpeg", "noise", "frame drop", "time shift")}
 SEES["landmarks"] = ("frame drop", "time shift", "jitter")
-PERFECT = {"psnr": 100.0, "ssim": 1.0, "ms_ssim": 1.0, "lip_gap_r": 1.0}  # by the stem of the key; else 0
+# of a metric that looks through a judge, by its judge's kind: what touches it
+JUDGED = dict.fromkeys(("landmarks", "identity", "pose", "lpips"), SEES["frames"])
+JUDGED["features"] = ("blur", "jpeg", "noise")  # of pictures, in whatever order
+JUDGED["sync"] = (
+    "blur",
+    "jpeg",
+    "noise",
+    "frame drop",
+)  # the best offset's: a shift changes which one that is
+OF_ONE_METRIC = {"av_offset": ("time shift",), "csim_source": ("blur", "jpeg", "noise")}
+# Of the generated side alone; KID, being unbiased, is below 0 for equal sets.
+NO_PERFECT_VALUE = ("cpbd", "lse", "csim_source", "kid")
+ROUNDING = {"fid": 1e-3, "csim": 1e-6}  # of a matrix root, of a norm
+PERFECT = {
+    "psnr": 100.0,
+    "ssim": 1.0,
+    "ms_ssim": 1.0,
+    "lip_gap_r": 1.0,
+    "csim": 1.0,
+}  # by the stem of the key; else 0
 
 
 def weightless() -> list[str]:
@@ -42,7 +68,7 @@ def weightless() -> list[str]:
 def spoil_frames(frames: np.ndarray, way: str, strength) -> np.ndarray:
     """uint8 (T, H, W, 3) spoiled; "time shift" and "frame drop" are of time and done by `spoil_time`."""
     if way == "blur":
-        return np.stack([cv2.GaussianBlur(f, (0, 0), strength * f.shape[1] / 256) for f in frames])
+        return np.stack([cv2.GaussianBlur(f, (0, 0), strength * max(1, f.shape[1] / 256)) for f in frames])
     if way == "jpeg":
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(strength)]
         return np.stack([cv2.imdecode(cv2.imencode(".jpg", f, quality)[1], cv2.IMREAD_COLOR) for f in frames])
@@ -92,6 +118,36 @@ def scores(frames: np.ndarray | None, points: np.ndarray | None, keys, way: str 
     return found
 
 
+def judged_scores(clip: Clip, keys, judges: dict, way: str | None, strength) -> tuple[dict, dict]:
+    """({key: value}, {key: features (real, spoiled)} of set-level metrics) of one clip, spoiled, as judges see it."""
+    real = clip.frames[LONGEST_SHIFT:]
+    sides = (real, real) if way is None else _sides(clip.frames, way, strength, True)
+    sound = clip.audio[LONGEST_SHIFT * SAMPLES_PER_FRAME :]
+    pair = [Footage(np.ascontiguousarray(side), sound) for side in sides]
+    mine = [key for key in keys if way is None or way in OF_ONE_METRIC.get(key, JUDGED[METRICS[key].judge])]
+    cells = measure(mine, *pair, judges, source=Footage(real[:1]))
+    sets = [key for key in mine if METRICS[key].level == "set"]
+    features = set_features(*pair, judges["features"], len(real)) if sets else None
+    return {k: cell.value for k, cell in cells.items() if cell.value is not None}, dict.fromkeys(
+        sets, features
+    )
+
+
+def judged_table(clips: Sequence[Clip], keys, judges: dict):
+    """As `table`, of metrics that look through `judges`, {kind: judge}; set-level ones are of all clips together."""
+
+    def means(way, strength):
+        each = [judged_scores(clip, keys, judges, way, strength) for clip in clips]
+        shared = {key for one, _ in each for key in one}
+        found = {key: float(np.mean([one[key] for one, _ in each if key in one])) for key in shared}
+        for key in each[0][1]:
+            both = zip(*(sets[key] for _, sets in each), strict=True)
+            found[key] = float(DISTANCES[key](*(np.concatenate(side) for side in both)))
+        return found
+
+    return _rising(means, keys)
+
+
 def verdict(key: str, values: list[float]) -> str:
     """ "yes" where every step of rising strength is worse, "unmoved" where none is either; else which step isn't."""
     if len(set(values)) == 1:
@@ -114,6 +170,10 @@ def table(clips, keys) -> tuple[dict[str, float], dict[str, dict[str, list[float
         shared = {key for one in each for key in one}
         return {key: float(np.mean([one[key] for one in each if key in one])) for key in shared}
 
+    return _rising(means, keys)
+
+
+def _rising(means, keys) -> tuple[dict[str, float], dict[str, dict[str, list[float]]]]:
     untouched = means(None, None)
     found: dict[str, dict[str, list[float]]] = {key: {} for key in keys}
     for way, strengths in SPOILERS.items():
@@ -124,11 +184,13 @@ def table(clips, keys) -> tuple[dict[str, float], dict[str, dict[str, list[float
 
 
 def imperfect(untouched: dict[str, float]) -> dict[str, float]:
-    """Metrics that untouched clips do not have at their perfect value; CPBD has none, it sees one side only."""
+    """Metrics that untouched clips do not have at their perfect value, as far as they have one."""
     wrong = {}
     for key, value in untouched.items():
         stem = next((name for name in sorted(PERFECT, key=len, reverse=True) if key.startswith(name)), None)
-        if not key.startswith("cpbd") and abs(value - PERFECT.get(stem, 0.0)) > 1e-9:
+        if not key.startswith(NO_PERFECT_VALUE) and abs(value - PERFECT.get(stem, 0.0)) > ROUNDING.get(
+            stem or key, 1e-9
+        ):
             wrong[key] = value
     return wrong
 
@@ -155,15 +217,31 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--videos", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--clips", type=int, default=2, metavar="N", help="the first N videos (2)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--videos", type=Path, metavar="DIR")
+    what.add_argument("--benchmark", metavar="NAME", help="a file in evals/: metrics with its judges")
+    parser.add_argument("--data", metavar="SET", help="clips of the benchmark, where it brings none")
+    parser.add_argument("--clips", type=int, default=2, metavar="N", help="the first N (2)")
     parser.add_argument(
         "--frames", type=int, default=20, metavar="N", help="of each, for picture metrics (20)"
     )
-    parser.add_argument("--metrics", metavar="A,B", help="default: all that need no weights")
+    parser.add_argument("--metrics", metavar="A,B", help="default: all that the form is for")
     args = parser.parse_args(argv)
-    keys = known(args.metrics.split(",")) if args.metrics else weightless()
-    untouched, found = table(list(_excerpts(args.videos, args.clips, args.frames)), keys)
+    asked = known(args.metrics.split(",")) if args.metrics else None
+    if args.videos:
+        clips = list(_excerpts(args.videos, args.clips, args.frames))
+        untouched, found = table(clips, asked or weightless())
+    else:
+        named = protocol.load(args.benchmark)
+        judges = benchmark.judges(named.judges)
+        for judge in judges.values():
+            print(f"{judge.name}: {getattr(judge, 'missing', judge.hash)}", file=sys.stderr)
+        present = {kind: judge for kind, judge in judges.items() if absent(kind, judge) is None}
+        source = benchmark.source(named, args.data)
+        ids = select(source, named.selection, split=named.split, count=None).ids
+        spread = [ids[i] for i in np.linspace(0, len(ids) - 1, min(args.clips, len(ids))).astype(int)]
+        keys = asked or [key for key, metric in METRICS.items() if metric.judge in present]
+        untouched, found = judged_table([source.clip(clip_id) for clip_id in spread], keys, present)
     print(markdown(untouched, found))
     wrong = imperfect(untouched)
     for key, value in wrong.items():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from talkbench.data.clip import SAMPLES_PER_FRAME, Clip
 from talkbench.evaluation import sanity
 from talkbench.evaluation.measure import mean_face
 
@@ -30,12 +31,11 @@ def test_untouched_is_perfect_and_worse_is_worse(clip):
     for key, ways in (("psnr", ("jpeg", "noise")), ("l1", ("jpeg", "noise")), ("akd", ("jitter",))):
         for way in ways:
             assert sanity.verdict(key, found[key][way]) == "yes", (key, way, found[key][way])
-    blurred = found["psnr"]["blur"]  # at 64 px the weakest blur leaves every pixel as it is
-    assert blurred[0] == 100 and blurred[2] > blurred[3] > blurred[4]
+    assert sanity.verdict("psnr", found["psnr"]["blur"]) == "yes"
     assert sanity.verdict("lmd", found["lmd"]["jitter"]) == "yes" and "blur" not in found["lmd"]
     assert "jitter" not in found["psnr"] and len(found["tde"]["frame drop"]) == 5
     page = sanity.markdown(untouched, found)
-    assert page.count("\n") == 1 + len(KEYS) and "| `psnr` | 100 | not at step 1, 2 | yes |" in page
+    assert page.count("\n") == 1 + len(KEYS) and "| `psnr` | 100 | yes | yes |" in page
 
 
 def test_a_metric_that_gets_better_is_caught():
@@ -50,3 +50,25 @@ def test_a_metric_that_gets_better_is_caught():
 def test_time_is_spoiled_as_said():
     assert sanity.spoil_time(6, "frame drop", 3).tolist() == [0, 1, 1, 3, 4, 4]
     assert sanity.spoil_time(3, "time shift", 2).tolist() == [-2, -1, 0]
+
+
+def test_judges_see_it_too(clip):
+    class Mean:
+        """Identity and features by means and contrasts."""
+
+        name, hash = "mean", "1"
+
+        def embed(self, frames):
+            return np.concatenate([frames.mean((1, 2)), frames.std((1, 2))], 1)
+
+        features = embed
+
+    frames = clip[0]
+    whole = Clip("a", "a", frames, np.zeros(len(frames) * SAMPLES_PER_FRAME, np.float32))
+    judges = {"identity": Mean(), "features": Mean()}
+    untouched, found = sanity.judged_table([whole, whole], ["csim", "aed", "fid", "csim_source"], judges)
+    assert sanity.imperfect(untouched) == {} and untouched["aed"] == 0
+    for key, ways in (("aed", ("blur", "noise", "time shift")), ("fid", ("blur", "noise"))):
+        for way in ways:
+            assert sanity.verdict(key, found[key][way]) == "yes", (key, way, found[key][way])
+    assert "time shift" not in found["fid"] and "time shift" not in found["csim_source"]

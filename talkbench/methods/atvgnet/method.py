@@ -69,7 +69,10 @@ def at_stage(config: ConfigDict) -> Stage:
         return _dots(decode.reshape(len(made), -1, shapes.POINTS, 2), model.crop)
 
     features = Speech(table, model.codes, model.frames.atnet, model.normalisation, model.still)
-    return Stage("atnet", features, init, loss, {"codes": config.loss.codes}, sample=sample)
+    settings = config.stages.atnet.to_dict()
+    return Stage(
+        "atnet", features, init, loss, {"codes": config.loss.codes}, settings=settings, sample=sample
+    )
 
 
 def _dots(points: jax.Array, size: int) -> jax.Array:
@@ -151,6 +154,7 @@ def vg_stage(config: ConfigDict) -> Stage:
         generator_loss,
         {name: weights[name] for name in terms_here},
         discriminator_loss if adversarial else None,
+        settings=config.stages.vgnet.to_dict(),
         sample=sample,
     )
 
