@@ -27,6 +27,7 @@ def get_config(preset: str) -> ConfigDict:
             # AT-net's targets are landmarks turned back to the example's head pose, which sound cannot tell (ours; uses depth).
             "still": False,
             "boost": "demo",  # of the codes at inference: none, demo or test
+            "gain": 1.0,  # at inference, of the codes' distance from the example's; ours
             "detector": "fan",  # of the source's landmarks; "synthetic": the builtin judge of the embedded benchmark
             "beta": 0.5,
             "mouth_weight": 100.0,
@@ -62,7 +63,7 @@ def _reduced() -> dict:
     return {
         "data": {"size": 64, "in_memory": True},
         "model": {
-            "crop": 64, "codes": 32, "frames": {"vgnet": 6}, "normalisation": "plain", "projected": True, "still": True, "boost": "none",
+            "crop": 64, "codes": 32, "frames": {"vgnet": 6}, "normalisation": "plain", "projected": True, "still": True, "boost": "none", "gain": 1.4,
             "detector": "synthetic",
             "atnet": {
                 "widths": (16, 24, 32, 32, 48), "dense": (128, 96), "landmark_dense": (48, 48), "hidden": 96, "layers": 1,

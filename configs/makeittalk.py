@@ -100,8 +100,8 @@ def _reduced() -> dict:
             steps=1000, batch_size=8, ema_decay=0.99, log_every=50, sample_every=500, checkpoint_every=200
         ),
         "stages": {
-            "voice_conversion": {"train": {"steps": 1000, "batch_size": 16}},
-            "content": {"optimizer": fast(), "train": {"steps": 1200, "batch_size": 8}},
+            "voice_conversion": {"train": {"steps": 2500, "batch_size": 16}},
+            "content": {"optimizer": fast(), "train": {"steps": 3000, "batch_size": 8}},
             "speaker": {"optimizer": fast(), "train": {"steps": 600, "batch_size": 8}},
             "image_translation": {
                 "optimizer": fast(), "train": {"steps": 2500, "batch_size": 12, "ema_decay": 0.995}, "data": {"in_memory": True},

@@ -1,6 +1,7 @@
 """Checkpoints of a run: Orbax, asynchronous and sharded, with the loader's position and what the run was made with."""
 
 import logging
+import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from jax.sharding import Mesh
 from talkbench.data.loader import LoaderError
 from talkbench.training import mesh as meshes
 
-# What may change between two sittings of one run without making it another run.
+# What may change between two sittings of one run, of a stage's own settings too, without making it another run.
 FREE = (
     "train.steps",
     "train.checkpoint_every",
@@ -155,6 +156,6 @@ def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             found += _differences(a, b, name + ".")
-        elif a != b and name not in FREE:
+        elif a != b and re.sub(r"^stages\.\w+\.", "", name) not in FREE:
             found.append(f"{name} ({a}, now {b})")
     return found

@@ -174,6 +174,7 @@ OPTIONS = {
         "picture: drawn into the source picture; crop: the aligned face crop that the network draws",
     ),
     "boost": ("config", "factors of the landmark codes: none, demo or test (published); config: as trained"),
+    "gain": (0.0, "factor of the mouth's motion; 0: the config's"),
 }
 
 
@@ -210,7 +211,7 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
             yield {name: np.asarray(made[name][0, : len(part)]) for name in ("output", "colour", "attention")}
 
     def generate(
-        source: np.ndarray, driving: Driving, *, view="picture", boost="config", landmarks=None
+        source: np.ndarray, driving: Driving, *, view="picture", boost="config", gain=0.0, landmarks=None
     ) -> np.ndarray:
         """Let `source` (H, H, 3) say `driving.audio`; uint8 (T, H, H, 3), or (T, crop, crop, 3) for `view` crop.
 
@@ -235,6 +236,7 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
         windows = audio.clip_windows(driving.audio, rounded)
         code = shapes.encode(example, table, model.codes)
         codes = np.asarray(hear(sides["atnet"], code[None], windows[None]))[0, :count]
+        codes = code + (gain or model.gain) * (codes - code)
         boost = model.boost if boost == "config" else boost
         made = []
         for piece in pieces(codes, image, example, boost):

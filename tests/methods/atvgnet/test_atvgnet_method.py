@@ -87,6 +87,21 @@ def test_generation(trained, clip):
         long(clip.frames[0][:20], sound)
 
 
+def test_gain_moves_the_codes_away_from_the_example(trained, clip, monkeypatch):
+    config, sides, *_ = trained
+    decode, codes, examples = atvgnet.shapes.decode, [], []
+
+    def spy(given, *rest):
+        (codes if given.ndim == 2 else examples).append(given)
+        return decode(given, *rest)
+
+    monkeypatch.setattr(atvgnet.shapes, "decode", spy)
+    generate = atvgnet.generator(config, sides, batch=30)
+    for gain in (1.0, 2.0):
+        generate(clip.frames[0], Driving(audio=clip.audio), landmarks=clip.landmarks[0, :, :2], gain=gain)
+    np.testing.assert_allclose(codes[1] - examples[0], 2 * (codes[0] - examples[0]), atol=1e-5)
+
+
 def test_reference_is_cut_as_the_source_is_and_follows_the_head(trained, clip, monkeypatch):
     config, sides, *_ = trained
     seen = []
