@@ -135,7 +135,7 @@ def _flat(x, kernel, stride, pairs, dilation):
 def _dilated(x, kernel, pairs, dilation):
     """A dilated convolution as a plain one of the pictures that every d-th row and column make.
 
-    XLA's CPU backend is slow at the kernel's gradient of a dilated one (15 % of a training step of ATVGnet's VG-net).
+    XLA's CPU backend is slow at the kernel's gradient of a dilated one (15 % of a training step where a recurrence has one).
     """
     axes = list(zip(x.shape[1:3], pairs, kernel.shape[:2], dilation, strict=True))
     height, width = (n + low + high - d * (k - 1) for n, (low, high), k, d in axes)
