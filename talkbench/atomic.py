@@ -3,10 +3,11 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
     """Write a file in one step, into a folder that is there: readers see the old file or the new one, a kill leaves the
     old one.
 
@@ -17,7 +18,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines(parts)
         mask = os.umask(0)  # mkstemp's files are for their owner only
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
@@ -30,6 +31,16 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` in one step; see `write_parts`."""
+    write_parts(path, (content,))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write text in one step, a line end behind each of `lines`; see `write_parts`."""
+    write_parts(path, (f"{line}\n".encode() for line in lines))
+
+
 def write_json(path: Path, content: dict) -> None:
-    """Write JSON in one step; see `write_bytes`."""
+    """Write JSON in one step; see `write_parts`."""
     write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -125,23 +125,22 @@ def prepare(
     except OSError as error:
         raise StoreError(f"{out}: cannot be written: {error.strerror}") from error
     (out / "work" / "CACHE").write_text("finished units; may be removed once the records are written\n")
-    summary, rows = Summary(missing=len(listing.missing)), {}
+    summary, keys = Summary(missing=len(listing.missing)), {}
     for unit, row in run_units(units, settings, out / "work", workers):
         summary.add(row)
-        rows[unit.name] = {k: v for k, v in row.items() if k not in ("seconds", "surveyed")}
+        keys[unit.name] = row["key"]  # the row itself stays on disk: there may be a million
         if progress:
             progress(summary.sources, len(units), unit.name)
     if shard is not None:
         return summary
-    ordered = [rows[unit.name] for unit in listing.units]
-    protocols = listing.protocols([clip for row in ordered for clip in row["clips"]])
-    _write_lists(out, listing, ordered, protocols)
-    place = Workplace(out / "work")
+    done = _Done(Workplace(out / "work"), [keys.pop(unit.name) for unit in listing.units])
+    protocols = listing.protocols(clip for row in done for clip in row["clips"])
+    _write_lists(out, listing, done, protocols)
     if summary.clips:
-        extra = {"prepare": _about(listing, settings, dataset, summary, ordered, protocols)}
+        extra = {"prepare": _about(listing, settings, dataset, summary, done, protocols)}
         records = out / RECORDS
         write_store(
-            records, _clips(place, ordered), size=settings.size, codec=settings.codec, quality=settings.quality,
+            records, done.clips(), size=settings.size, codec=settings.codec, quality=settings.quality,
             name=dataset, extra=extra, overwrite=is_store(records),
         )  # fmt: skip
         summary.packed = True
@@ -164,7 +163,7 @@ def _tidy(out: Path) -> None:
 def _already(out: Path, listing: Listing, settings: Settings) -> Summary | None:
     """What an earlier run with the same files and settings did, None if there was none."""
     about = records(out).manifest.get("prepare", {})
-    if about.get("units_sha256") != lines_sha256([unit.key(settings) for unit in listing.units]):
+    if about.get("units_sha256") != lines_sha256(unit.key(settings) for unit in listing.units):
         return None
     manifest = records(out).manifest
     return Summary(
@@ -187,45 +186,51 @@ def _check(listing: Listing) -> None:
             seen[take.clip_id] = unit.name
 
 
-def _clips(place: Workplace, rows: list[dict]) -> Iterator[tuple[Clip, dict]]:
-    order = sorted(
-        (clip["clip_id"], row["key"], number, row["sha256"])
-        for row in rows
-        for number, clip in enumerate(row["clips"])
-    )
-    for _, key, number, sha256 in order:
-        clip, meta = place.clip(key, number)
-        yield clip, {**meta, "sha256": sha256}
+@dataclass
+class _Done:
+    """Finished units in the listing's order; iterating reads their rows from disk, one at a time."""
+
+    place: Workplace
+    keys: list[str]
+
+    def __iter__(self) -> Iterator[dict]:
+        return map(self.place.row, self.keys)
+
+    def clips(self) -> Iterator[tuple[Clip, dict]]:
+        """All clips, sorted by id, and what was found in their files."""
+        order = sorted(
+            (clip["clip_id"], key, number)
+            for key, row in zip(self.keys, self, strict=True)
+            for number, clip in enumerate(row["clips"])
+        )
+        for _, key, number in order:
+            clip, meta = self.place.clip(key, number)
+            yield clip, {**meta, "sha256": self.place.row(key)["sha256"]}
 
 
-def _write_lists(out: Path, listing: Listing, rows: list[dict], protocols: dict[str, list[str]]) -> None:
-    quarantined = [
+def _write_lists(out: Path, listing: Listing, rows: Iterable[dict], protocols: dict[str, list[str]]) -> None:
+    quarantined = (
         {k: row[k] for k in ("path", "sha256", "reason", "detail", "stage", "tries", "version")}
         for row in rows
         if row["verdict"] == "quarantined"
-    ]
-    sources = [
-        {
-            "path": row["path"],
-            "sha256": row["sha256"],
-            "verdict": row["verdict"],
-            "clips": [c["clip_id"] for c in row["clips"]],
-        }
+    )
+    sources = (
+        {k: row[k] for k in ("path", "sha256", "verdict")}
+        | {"clips": [clip["clip_id"] for clip in row["clips"]]}
         for row in rows
-    ]
-    dropped = [{"path": row["path"], **drop} for row in rows for drop in row["dropped"]]
+    )
+    dropped = ({"path": row["path"], **drop} for row in rows for drop in row["dropped"])
     for name, lines in (("quarantine", quarantined), ("sources", sources), ("dropped", dropped)):
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        atomic.write_bytes(out / f"{name}.jsonl", text.encode())
-    atomic.write_bytes(out / "missing.txt", "".join(f"{name}\n" for name in listing.missing).encode())
+        atomic.write_lines(out / f"{name}.jsonl", (json.dumps(line, ensure_ascii=False) for line in lines))
+    atomic.write_lines(out / "missing.txt", listing.missing)
     if protocols:
         (out / "protocols").mkdir(exist_ok=True)
         for name, ids in protocols.items():
-            atomic.write_bytes(out / "protocols" / f"{name}.txt", "".join(f"{i}\n" for i in ids).encode())
+            atomic.write_lines(out / "protocols" / f"{name}.txt", ids)
 
 
 def _about(
-    listing: Listing, settings: Settings, dataset: str, summary: Summary, rows: list[dict], protocols: dict
+    listing: Listing, settings: Settings, dataset: str, summary: Summary, done: _Done, protocols: dict
 ) -> dict:
     return {
         "dataset": dataset,
@@ -242,14 +247,18 @@ def _about(
         "missing": len(listing.missing),
         "notes": listing.notes,
         "protocols": {name: lines_sha256(ids) for name, ids in sorted(protocols.items())},
-        "units_sha256": lines_sha256([row["key"] for row in rows]),
-        "sources_sha256": lines_sha256([f"{row['path']} {row['sha256']}" for row in rows]),
+        "units_sha256": lines_sha256(done.keys),
+        "sources_sha256": lines_sha256(f"{row['path']} {row['sha256']}" for row in done),
         "hours": round(summary.frames / FPS / 3600, 4),
     }
 
 
-def lines_sha256(lines: list[str]) -> str:
-    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+def lines_sha256(lines: Iterable[str]) -> str:
+    """Hash of a text with a line end behind each of `lines`."""
+    made = hashlib.sha256()
+    for line in lines:
+        made.update(f"{line}\n".encode())
+    return made.hexdigest()
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ class TreeError(ValueError):
     """A source folder or list that is not what its data set's layout says; names the file and the remedy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Take:
     """One stretch of a source file.
 
@@ -44,7 +44,7 @@ class Take:
     tag: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One source file.
 
@@ -91,7 +91,7 @@ class Listing:
     units: list[Unit]
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    protocols: Callable[[list[dict]], dict[str, list[str]]] = lambda clips: {}
+    protocols: Callable[[Iterable[dict]], dict[str, list[str]]] = lambda clips: {}
     silent: bool = False
     min_frames: int | None = None
 

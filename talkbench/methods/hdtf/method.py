@@ -65,7 +65,7 @@ def listener(config: ConfigDict, variables: dict):
     return hear
 
 
-def generator(config: ConfigDict, variables: dict, batch: int = 20):
+def generator(config: ConfigDict, variables: dict, batch: int = 25):
     """`generate(source, driving, **options)`: the reference's feature once, the rest in batches of frames."""
     net, side, size, model = network(config), variables["video"], config.data.size, config.model
     weights = {"params": side["params"]["video"], "batch_stats": side["stats"]["video"]}

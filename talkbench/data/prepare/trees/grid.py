@@ -1,6 +1,7 @@
 """GRID: videos below a folder sN of each speaker, sound perhaps as audio/sN/NAME.wav."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from talkbench.data.prepare.trees.folder import landmarks_beside, videos
@@ -41,14 +42,14 @@ def read(source: Path) -> Listing:
     return Listing(sorted(units.values(), key=lambda unit: unit.name), missing, notes, protocols)
 
 
-def protocols(clips: list[dict]) -> dict[str, list[str]]:
+def protocols(clips: Iterable[dict]) -> dict[str, list[str]]:
     """`grid-s29`: the first 100 sentences of s29; `grid-unseen`: ten of each test speaker."""
-    by_speaker = {
-        speaker: sorted(clip["clip_id"] for clip in clips if clip["identity"] == speaker)
-        for speaker in TEST_SPEAKERS
-    }
+    by_speaker = {speaker: [] for speaker in TEST_SPEAKERS}
+    for clip in clips:
+        if clip["identity"] in by_speaker:
+            by_speaker[clip["identity"]].append(clip["clip_id"])
     lists = {
-        "grid-s29": by_speaker["s29"][:100],
-        "grid-unseen": [clip_id for ids in by_speaker.values() for clip_id in ids[:10]],
+        "grid-s29": sorted(by_speaker["s29"])[:100],
+        "grid-unseen": [clip_id for ids in by_speaker.values() for clip_id in sorted(ids)[:10]],
     }
     return {name: ids for name, ids in lists.items() if ids}

@@ -4,6 +4,7 @@ A video may be called NAME, SUBSET_NAME or by its YouTube id; a clip that was cu
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
@@ -126,7 +127,7 @@ def _seconds(text: str, lists: Path, subset: str, name: str) -> tuple[float, flo
     return 60.0 * a + b, 60.0 * c + d
 
 
-def protocols(clips: list[dict]) -> dict[str, list[str]]:
+def protocols(clips: Iterable[dict]) -> dict[str, list[str]]:
     """`hdtf-test20`: those of the 20 clips that were kept; `hdtf-all`: every clip."""
     kept = sorted(clip["clip_id"] for clip in clips)
     test = [clip_id for clip_id in kept if clip_id in TEST]

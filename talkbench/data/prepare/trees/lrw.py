@@ -1,5 +1,6 @@
 """LRW: lipread_mp4/WORD/{train,val,test}/WORD_NNNNN.mp4, clips of 29 frames with the word in the middle."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from talkbench.data.prepare.trees.folder import landmarks_beside, videos
@@ -38,8 +39,7 @@ def _first(word: str) -> str:
     return f"{word}/test/{word}_00001"
 
 
-def protocols(clips: list[dict]) -> dict[str, list[str]]:
+def protocols(clips: Iterable[dict]) -> dict[str, list[str]]:
     """`lrw-test500`: the first test clip of every word."""
-    kept = {clip["clip_id"] for clip in clips}
-    ids = sorted(clip_id for clip_id in kept if clip_id == _first(clip_id.split("/")[0]))
+    ids = sorted(c["clip_id"] for c in clips if c["clip_id"] == _first(c["clip_id"].split("/")[0]))
     return {"lrw-test500": ids} if ids else {}

@@ -5,6 +5,7 @@ Each file is one face track of 224x224 at 25 frames/s, cropped by a box that mov
 
 import csv
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from talkbench.data.prepare.trees.folder import landmarks_beside, videos
@@ -77,14 +78,14 @@ def _delimiter(path: Path) -> str:
         return "\t" if "\t" in file.readline() else ","
 
 
-def protocols(clips: list[dict]) -> dict[str, list[str]]:
+def protocols(clips: Iterable[dict]) -> dict[str, list[str]]:
     """`vox2-test`: of each test speaker the first utterance of the first video with 128 frames; `vox2-test-cross`: source
     and driving clip, half the list apart.
     """
     first: dict[str, str] = {}
-    for clip in sorted(clips, key=lambda clip: clip["clip_id"]):
+    for clip in clips:
         if clip["split"] == "test" and clip["frames"] >= PROTOCOL_FRAMES:
-            first.setdefault(clip["identity"], clip["clip_id"])
+            first[clip["identity"]] = min(clip["clip_id"], first.get(clip["identity"], clip["clip_id"]))
     chosen = [first[speaker] for speaker in sorted(first)]
     if not chosen:
         return {}
