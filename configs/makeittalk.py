@@ -28,6 +28,7 @@ def _paper(preset: str) -> dict:
             "tracker": "pyin",  # of pitch: rapt (published, needs pysptk), pyin or autocorrelation
             "pitch_range": "F",  # F 100-600 Hz, M 50-250 Hz
             "lookahead": 17,  # of a window's 18 frames, how many lie ahead
+            "converted": True,  # the landmark branches hear AutoVC's conversion; False: the sound as it is
             "standard_face": "shipped",  # that others are registered to; or a text file of 68 landmarks
             "voice_encoder_weights": "",  # the published file pretrained.pt; none: trained with the voice conversion
             "detector": "fan",  # of the source's landmarks; "synthetic": the builtin judge of the embedded benchmark
@@ -77,7 +78,7 @@ def _reduced() -> dict:
     return {
         "data": {"size": 64},
         "model": {
-            "tracker": "autocorrelation", "pitch_range": "M", "lookahead": 9, "detector": "synthetic",
+            "tracker": "autocorrelation", "pitch_range": "M", "lookahead": 9, "converted": False, "detector": "synthetic",
             "frames": {"voice_conversion": 128, "content": 64, "speaker": 150},
             "voice_encoder": {"hidden": 48, "features": 32, "layers": 1, "logarithm": True},
             "voice_conversion": {"neck": 16, "freq": 4, "width": 64},

@@ -7,6 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from talkbench.data.store import Store
 from talkbench.geometry.topology import MOUTH
 from talkbench.methods.makeittalk import audio, drawing, faces, framing, pitch, speaker_vector
 from talkbench.methods.makeittalk.audio import WINDOW
@@ -64,6 +65,20 @@ def partial(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return mel[start : start + speaker_vector.PARTIAL]
 
 
+def _clips_of(view) -> list[str]:
+    """Ids of the clips of a view's speaker in its store; none if it is no store's."""
+    store = view.source
+    return _clips_by_speaker(store)[view.identity] if isinstance(store, Store) else []
+
+
+@lru_cache(maxsize=2)
+def _clips_by_speaker(store: Store) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for clip_id in store.clip_ids:
+        found.setdefault(store.identity(clip_id), []).append(clip_id)
+    return found
+
+
 def _landmarks(view) -> np.ndarray:
     if view.landmarks is None:
         raise FeatureError(f"{view.clip_id}: no landmarks; put NAME.landmarks.npz beside the video")
@@ -75,7 +90,8 @@ class Voices:
     """`features(view, rng)` of the stage `voice_conversion`.
 
     `mel` (frames, 80) and `pitch` (frames,) of a random crop (zeros beyond a short clip's end), `voices` (2, 160, 40) two
-    partial utterances, `who` a number of the speaker.
+    partial utterances, `who` a number of the speaker. The second utterance is of another clip of the speaker where there is
+    one: two pieces of one clip would be told apart from others by their words and their noise.
     """
 
     ear: Ear
@@ -86,10 +102,13 @@ class Voices:
         start = int(rng.integers(max(len(mel) - self.frames, 0) + 1))
         mel, bins = mel[start : start + self.frames], bins[start : start + self.frames]
         extra = self.frames - len(mel)
+        other = power
+        if siblings := [clip for clip in _clips_of(view) if clip != view.clip_id]:
+            other = self.ear.hear(view.source.view(siblings[rng.integers(len(siblings))]).audio())[2]
         return {
             "mel": np.pad(mel, ((0, extra), (0, 0))),
             "pitch": np.pad(bins, (0, extra)),
-            "voices": np.stack([partial(power, rng), partial(power, rng)]),
+            "voices": np.stack([partial(power, rng), partial(other, rng)]),
             "who": np.int32(zlib.crc32(view.identity.encode()) & 0x7FFFFFFF),
         }
 

@@ -139,8 +139,10 @@ def voice_params(side: dict) -> dict:
 
 
 def converter(config: ConfigDict) -> Callable:
-    """`convert(side, mel (B, T, 80), bins (B, T), vector (B, E)) -> (B, T, 80)`: to the target voice."""
+    """`convert(side, mel (B, T, 80), bins (B, T), vector (B, E)) -> (B, T, 80)`: to the target voice, or as it is."""
     autovc = networks(config)["voice_conversion"]
+    if not config.model.converted:
+        return lambda side, mel, bins, vector: mel
 
     def converted(side, mel, bins, vector):
         # A file of the published target voice may stand for the mean of the training voices.
@@ -165,7 +167,7 @@ def windows(sound: jax.Array) -> jax.Array:
 
 
 def _hearing(config: ConfigDict) -> Callable:
-    """`f(voice conversion side, batch) -> converted spectrograms, speaker vectors`, without gradients."""
+    """`f(voice conversion side, batch) -> what the branches hear, speaker vectors`, without gradients."""
     encoder, converted = networks(config)["voice_encoder"], converter(config)
 
     def hearing(side, batch):
@@ -180,7 +182,7 @@ def _hearing(config: ConfigDict) -> Callable:
 
 
 def content_stage(config: ConfigDict, trained: dict) -> Stage:
-    """Converted sound to the frontal face's motion: the published code's L1 terms (section 8)."""
+    """Sound (`converter`) to the frontal face's motion: the published code's L1 terms (section 8)."""
     nets = networks(config)
     content, sound, hearing = nets["content"], nets["sound"], _hearing(config)
 
@@ -249,11 +251,14 @@ def turned(motion: jax.Array, turn: jax.Array) -> jax.Array:
 def speaker_stage(config: ConfigDict, trained: dict) -> Stage:
     """The speaker's own motion on top of the frozen content branch's: the paper's terms (section 8), LSGAN where
     `realism` has a weight. Sums over landmarks as in the paper, means over frames.
+
+    Where `spread` has one (ours), the branch is run a second time, with a drawn `z`: squared terms teach the first run what to
+    expect of a head, the others teach the second how such a head moves.
     """
     nets, weights = networks(config), _weights(config, "speaker")
     branch, critic = nets["speaker"], nets["discriminator"]
     hearing, motion = _hearing(config), content_motion(config)
-    adversarial = "realism" in weights
+    adversarial, lively = "realism" in weights, "spread" in weights
 
     def init(key, batch):
         keys = jax.random.split(key, 2)
@@ -276,18 +281,27 @@ def speaker_stage(config: ConfigDict, trained: dict) -> Stage:
         seen, lips = motion(frozen["content"], converted, batch["face"])
         base = batch["posed_face"][:, None] + turned(lips, batch["turn"])
 
-        def one(seen, vector, face, key):
+        def one(seen, vector, face, z, key):
             drop, noise = jax.random.split(key)
             return branch.apply(
-                {"params": params["speaker"]}, seen, vector[None], face=face[None], train=True,
+                {"params": params["speaker"]}, seen, vector[None], z, face[None], True,
                 rngs={"dropout": drop, "noise": noise},
             )  # fmt: skip
 
-        made = jax.vmap(one)(seen, GAIN * vector, batch["posed_face"], jax.random.split(rng, len(seen)))
+        def moved(z):
+            keys = jax.random.split(rng, len(seen))
+            return jax.vmap(one)(seen, GAIN * vector, batch["posed_face"], z, keys)
+
+        still = jnp.zeros((*seen.shape[:2], branch.noise))
+        made = moved(still)
         fake, real = base + made["displacement"], batch["posed_target"]
         frames = real.shape[0] * real.shape[1]
         terms = {name: value / frames for name, value in losses.squared(fake, real).items()}
-        terms["spread"] = losses.spread(fake, real, T_SHAPE)
+        if lively:
+            expected = jax.lax.stop_gradient(fake)
+            made = moved(still + jax.random.normal(jax.random.fold_in(rng, 1), (len(seen), 1, branch.noise)))
+            fake = base + made["displacement"]
+            terms["spread"] = losses.spread(fake, real, expected, T_SHAPE)
         if adversarial:
             scores = judged(discriminator["params"]["discriminator"], made, fake, rng)
             terms["realism"] = losses.realism(scores) / frames
