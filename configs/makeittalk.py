@@ -90,7 +90,7 @@ def _reduced() -> dict:
             "discriminator": {"width": 32, "layers": 1, "feed_forward": 64, "widths": (64, 32), "dropout": 0.0},
             "translation": {"widths": (24, 48, 64, 64)},
             "perceptual": "landmarks", "finer": 4, "own_drawing": True, "jitter": 0.5,
-            "post": {"pose": 1.0, "lip_x": 1.0, "lip_y": 1.8, "smoothing": 11, "calibrate": False, "blink": False},
+            "post": {"pose": 1.0, "lip_x": 1.0, "lip_y": 1.2, "smoothing": 11, "calibrate": False, "blink": False},
         },
         "loss": {
             "content": {"motion": 2.0},

@@ -6,12 +6,15 @@ picture, averaged, for FID and KID. They are never called ArcFace or Inception, 
 with each other.
 """
 
+from functools import partial
+
 import cv2
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from talkbench.batches import in_batches
 from talkbench.evaluators import face_crop
 from talkbench.geometry.topology import T_SHAPE
 from talkbench.metrics import frechet
@@ -100,12 +103,7 @@ class _Judge:
         self._variables = {"params": tree["params"]["net"], "batch_stats": tree["stats"]["net"]}
 
     def _rows(self, pictures: np.ndarray, batch: int) -> np.ndarray:
-        rows = []
-        for start in range(0, len(pictures), batch):
-            part = pictures[start : start + batch]
-            padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), 0)])
-            rows.append(np.asarray(self._apply(self._variables, padded))[: len(part)])
-        return np.concatenate(rows)
+        return in_batches(partial(self._apply, self._variables), batch, pictures)
 
 
 class IdentityJudge(_Judge):

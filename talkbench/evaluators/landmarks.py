@@ -6,6 +6,7 @@ once more from a window around the mouth that it found. It is never called FAN, 
 
 import hashlib
 from collections import OrderedDict
+from functools import partial
 
 import cv2
 import flax.linen as nn
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from talkbench.batches import in_batches
 from talkbench.geometry.topology import MIRROR, MOUTH
 from talkbench.nn.blocks import pyramid
 from talkbench.nn.conv import Conv, Linear
@@ -190,12 +192,7 @@ class LandmarkJudge:
 
     def _look(self, frames, batch):
         small, scale = _resize(frames), frames.shape[1] / SIZE
-        found = []
-        for start in range(0, len(small), batch):
-            part = small[start : start + batch]
-            padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), 0)])
-            found.append(np.asarray(self._apply(self._variables, padded))[: len(part)])
-        return np.concatenate(found) * scale
+        return in_batches(partial(self._apply, self._variables), batch, small) * scale
 
 
 def held_out_error(judge: LandmarkJudge, clips) -> dict[str, float]:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from talkbench.batches import in_batches
 from talkbench.data.clip import SAMPLES_PER_FRAME
 from talkbench.data.mfcc import mfcc
 from talkbench.evaluators import arcface, fan, hopenet, inception, lpips, s3fd, syncnet
@@ -38,16 +39,6 @@ class _Judge:
         self.paths = [store.path_of(weight, folder) for weight in weights]
         sums = [store.checksum(path) for path in self.paths]
         self.hash = sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
-
-
-def _in_batches(function: Callable, frames: np.ndarray, batch: int) -> np.ndarray:
-    """function over blocks of `batch` frames; the last is filled up, so that one shape is compiled."""
-    out = []
-    for start in range(0, len(frames), batch):
-        part = frames[start : start + batch]
-        full = np.concatenate([part, np.repeat(part[-1:], batch - len(part), 0)])
-        out.append(np.asarray(function(full))[: len(part)])
-    return np.concatenate(out)
 
 
 class Landmarks(_Judge):
@@ -93,7 +84,7 @@ class Features(_Judge):
 
     def features(self, frames: np.ndarray, batch: int = 16) -> np.ndarray:
         """uint8 RGB (T, H, W, 3) -> (T, 2048)."""
-        return _in_batches(self._features, frames, batch)
+        return in_batches(self._features, batch, frames)
 
 
 class Perceptual(_Judge):
@@ -108,7 +99,7 @@ class Perceptual(_Judge):
 
     def distance(self, real: np.ndarray, fake: np.ndarray, batch: int = 8) -> np.ndarray:
         """Two uint8 RGB (T, H, W, 3) -> (T,)."""
-        return _in_batches(self._distance, np.stack([real, fake], 1), batch)
+        return in_batches(self._distance, batch, np.stack([real, fake], 1))
 
 
 class Sync(_Judge):
@@ -170,7 +161,7 @@ class Identity(_Judge):
         out = np.full((len(frames), 512), np.nan, np.float32)
         if len(seen):
             faces = np.stack([arcface.align(frames[t], points[t]) for t in seen])
-            out[seen] = _in_batches(lambda x: arcface.embed(self._arcface, x, self._order), faces, batch)
+            out[seen] = in_batches(lambda x: arcface.embed(self._arcface, x, self._order), batch, faces)
         return out
 
 
@@ -185,7 +176,7 @@ class Pose(_Judge):
 
     def pose(self, frames: np.ndarray, batch: int = 16) -> np.ndarray:
         """uint8 RGB (T, H, W, 3) -> (T, 3) yaw, pitch, roll in degrees."""
-        return _in_batches(self._pose, frames, batch)
+        return in_batches(self._pose, batch, frames)
 
 
 def read_hopenet(path: str | Path) -> dict:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from talkbench.batches import in_batches
 from talkbench.methods.facevid2vid import equivariance, losses, motion, teachers
 from talkbench.methods.facevid2vid.features import Pair
 from talkbench.methods.facevid2vid.networks import (
@@ -194,7 +195,7 @@ OPTIONS = {
 }
 
 
-def generator(config: ConfigDict, variables: dict, batch: int = 20):
+def generator(config: ConfigDict, variables: dict, batch: int = 25):
     """`generate(source, driving, **options)`: the source's volume and keypoints once, the rest in batches of frames.
 
     Args:
@@ -224,10 +225,6 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
         )
         return jnp.clip(jnp.round(made["prediction"] * 255), 0, 255).astype(jnp.uint8)
 
-    def padded(x, start):
-        part = x[start : start + batch]
-        return np.concatenate([part, np.repeat(part[-1:], batch - len(part), 0)]), len(part)
-
     def generate(
         source: np.ndarray, driving: Driving, *, mode="absolute", adapt_scale=False, best_frame=False,
         yaw=None, pitch=None, roll=None, landmarks=None,
@@ -251,11 +248,7 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
             raise ValueError(f"mode {mode!r}: there are absolute and relative")
         canonical, source_pose, volume = read_source(side, _unit(source[None]))
         source_points = inference.place(canonical, source_pose)
-        poses = []
-        for start in range(0, len(frames), batch):
-            part, count = padded(frames, start)
-            poses.append(jax.tree.map(lambda x, c=count: x[:c], read_pose(side, part)))
-        pose = jax.tree.map(lambda *x: jnp.concatenate(x), *poses)
+        pose = in_batches(lambda frames: read_pose(side, frames), batch, frames)
         canonical = jnp.broadcast_to(canonical, (len(frames), *canonical.shape[1:]))
         points = inference.place(canonical, pose, yaw=yaw, pitch=pitch, roll=roll)
         if mode == "relative":
@@ -268,11 +261,9 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
             scale = motion.adapt_scale(source_points[0], initial[0]) if adapt_scale else 1.0
             points = motion.relative_keypoints(source_points, points, initial, scale)
         turns = _turns(model, source_pose, pose, yaw, pitch, roll)
-        made = []
-        for start in range(0, len(frames), batch):
-            part, count = padded(np.asarray(points), start)
-            made.append(np.asarray(draw(side, volume, source_points, part, padded(turns, start)[0]))[:count])
-        return np.concatenate(made)
+        return in_batches(
+            lambda points, turns: draw(side, volume, source_points, points, turns), batch, points, turns
+        )
 
     return generate
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from talkbench.batches import in_batches
 from talkbench.data.clip import SAMPLES_PER_FRAME
 from talkbench.geometry.face_model import free_model
 from talkbench.methods import detect
@@ -110,18 +111,24 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
         start_points = mesh.points(reference, size).astype(np.float32)
         points = mesh.points(motion, size).astype(np.float32)
         hidden = mesh.hidden(points) if model.seen_only else np.zeros(points.shape[:2], bool)
-        made = []
-        for start in range(0, len(points), batch):
-            # The last batch is padded with its last frame.
-            chosen = np.minimum(np.arange(start, start + batch), len(points) - 1)
-            drawn = draw(weights, image, feature, start_points, points[chosen], hidden[chosen])
-            if strength:
-                last = made[-1][-1] if made else drawn[0]
-                flows = backwards(points[np.maximum(chosen - 1, 0)], points[chosen], hidden[chosen])
-                drawn = steadied(unit(last), unit(drawn), flows, strength, model.video.align_corners)
-                drawn = jnp.round(drawn * 255).astype(jnp.uint8)
-            made.append(np.asarray(drawn)[: len(points) - start])
-        return np.concatenate(made)
+        drawn = in_batches(
+            lambda points, hidden: draw(weights, image, feature, start_points, points, hidden),
+            batch,
+            points,
+            hidden,
+        )
+        return held(drawn, points, hidden, strength) if strength else drawn
+
+    def held(drawn: np.ndarray, points: np.ndarray, hidden: np.ndarray, strength: float) -> np.ndarray:
+        """Frames that lean on the ones before them, `batch` of them in one call."""
+        made = drawn[:1]
+        for start in range(0, len(drawn), batch):
+            chosen = np.minimum(np.arange(start, start + batch), len(drawn) - 1)
+            flows = backwards(points[np.maximum(chosen - 1, 0)], points[chosen], hidden[chosen])
+            part = steadied(unit(made[-1]), unit(drawn[chosen]), flows, strength, model.video.align_corners)
+            part = np.asarray(jnp.round(part * 255).astype(jnp.uint8))
+            made = np.concatenate([made if start else made[:0], part[: len(drawn) - start]])
+        return made
 
     def generate(
         source: np.ndarray, driving: Driving, *, driver="audio", steady=0.0, landmarks=None

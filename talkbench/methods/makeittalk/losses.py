@@ -137,21 +137,19 @@ def same_speaker(similarity: jax.Array, who: jax.Array) -> jax.Array:
     return sum((jax.nn.logsumexp(logits, axis) - right).mean() for axis in (0, 1)) / 2
 
 
-def spread(fake: jax.Array, real: jax.Array, expected: jax.Array, which: np.ndarray) -> jax.Array:
+def spread(fake: jax.Array, real: jax.Array, which: np.ndarray) -> jax.Array:
     """How far a clip's amount of motion is from the true one; ours: squared terms alone make heads stand still.
 
     Args:
-        fake, real, expected: (B, N, 204). which: indices of the landmarks that tell the head's pose.
+        fake, real: (B, N, 204). which: indices of the landmarks that tell the head's pose.
 
     Returns:
-        Mean absolute difference of the deviations over a clip from the true clip's, 10 times that of the steps' sizes (RMS),
-        and of the mean places from the expected ones.
+        Mean absolute difference of the deviations over a clip, and 10 times that of the steps' sizes (RMS).
     """
-    ours, theirs, guess = (points(x)[:, :, which] for x in (fake, real, expected))
+    ours, theirs = points(fake)[:, :, which], points(real)[:, :, which]
 
     def amounts(x):
         step = jnp.sqrt(jnp.square(jnp.diff(x, axis=1)).mean(1) + 1e-10)
         return jnp.sqrt(x.var(1) + 1e-8), 10 * step
 
-    amount = sum(jnp.abs(a - b).mean() for a, b in zip(amounts(ours), amounts(theirs), strict=True))
-    return amount + jnp.abs(ours.mean(1) - guess.mean(1)).mean()
+    return sum(jnp.abs(a - b).mean() for a, b in zip(amounts(ours), amounts(theirs), strict=True))

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from talkbench.batches import in_batches
 from talkbench.methods import detect
 from talkbench.methods.makeittalk import (
     cartoon,
@@ -28,18 +29,14 @@ from talkbench.methods.method import Driving, Method
 OPTIONS = {
     "cartoon": (False, "bend the picture itself by the landmarks (for drawings) instead of drawing it anew"),
     "head": (True, "the speaker's own head motion; false: the content branch alone"),
-    "vary": (
-        0,
-        "a number other than 0 draws one of the ways this speaker's head may move; 0: the way to expect",
-    ),
     "lips": (0.0, "factor of the lips' motion; 0: the config's"),
 }
 _CHUNK = 64  # frames of sound are padded to a multiple of it, so that few lengths are compiled
 
 
 def animator(config: ConfigDict, variables: dict):
-    """`f(samples, count, scene, head=True, lips=0, vary=0) -> landmarks (count, 68, 3)`: sound and a framed face
-    (`framing.frame`) to posed network units at 25 frames/s.
+    """`f(samples, count, scene, head=True, lips=0) -> landmarks (count, 68, 3)`: sound and a framed face (`framing.frame`) to
+    posed network units at 25 frames/s.
 
     Segments of the speaker branch's training length follow each other, each from where the last one has left the head: what
     it starts with beyond that fades out (`postprocess.settle`), and smoothing goes over the joints. In frame 0 the speaker
@@ -58,13 +55,13 @@ def animator(config: ConfigDict, variables: dict):
         return seen[0], made[0]
 
     @jax.jit
-    def speaker(side, seen, vector, z, face):
-        weights = {"params": side["params"]["speaker"]}
-        z = jax.numpy.broadcast_to(z, (len(seen), len(z)))
-        made = nets["speaker"].apply(weights, seen, speaker_vector.GAIN * vector[None], z, face[None])
+    def speaker(side, seen, vector, face):
+        made = nets["speaker"].apply(
+            {"params": side["params"]["speaker"]}, seen, speaker_vector.GAIN * vector[None], face=face[None]
+        )
         return made["displacement"]
 
-    def animate(samples, count, scene, head=True, lips=0.0, vary=0):
+    def animate(samples, count, scene, head=True, lips=0.0):
         frames = int(np.ceil(count / features.STEP))
         mel, bins, _ = hearing.hear(samples)
         loud = speaker_vector.trim_silence(speaker_vector.raise_volume(np.asarray(samples, np.float64)))
@@ -78,14 +75,13 @@ def animator(config: ConfigDict, variables: dict):
         posed = scene.posed - [0, 0, scene.posed[:, 2].mean()]
         moves = np.zeros((frames, 68, 3))
         if head:
-            start, length, draw = 0, model.frames.speaker, np.random.default_rng(vary)
+            start, length = 0, model.frames.speaker
             while start < frames:
                 stop = min(start + length, frames)
                 padded = seen[np.minimum(np.arange(start, start + length), len(seen) - 1)]
                 face = posed + (moves[start - 1] if start else 0)
-                z = (vary != 0) * draw.normal(size=nets["speaker"].noise).astype(np.float32)
                 made = np.asarray(
-                    speaker(sides["speaker"], padded, vector, z, face.reshape(-1).astype(np.float32))
+                    speaker(sides["speaker"], padded, vector, face.reshape(-1).astype(np.float32))
                 )
                 made = made[: stop - start].reshape(-1, 68, 3)
                 moves[start:stop] = face - posed + postprocess.settle(made)
@@ -124,7 +120,7 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
         return translation.shown(net.apply(weights, seen))[..., ::-1]
 
     def generate(
-        source: np.ndarray, driving: Driving, *, cartoon=False, head=True, vary=0, lips=0.0, landmarks=None
+        source: np.ndarray, driving: Driving, *, cartoon=False, head=True, lips=0.0, landmarks=None
     ) -> np.ndarray:
         """Let `source` (H, H, 3) say `driving.audio`; uint8 (T, H, H, 3).
 
@@ -141,16 +137,16 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
         found = detect.landmarks(source, model.detector) if landmarks is None else landmarks
         size, count = len(source), driving.num_frames
         scene = framing.frame(found, size, standard)
-        points = scene.pixels(animate(driving.audio, count, scene, head, lips, vary))
+        points = scene.pixels(animate(driving.audio, count, scene, head, lips))
         if cartoon:
             return _bent(source, found, points)
         own = features.draw(found, size, model.finer) if model.own_drawing else None
-        made = []
-        for start in range(0, count, batch):
-            index = np.minimum(np.arange(start, start + batch), count - 1)
-            drawings = np.stack([features.draw(points[i], size, model.finer) for i in index])
-            made.append(np.asarray(draw(side, source, drawings, own))[: count - start])
-        return np.clip(np.rint(np.concatenate(made) * 255), 0, 255).astype(np.uint8)
+
+        def drawn(points):
+            drawings = np.stack([features.draw(face, size, model.finer) for face in points])
+            return draw(side, source, drawings, own)
+
+        return np.clip(np.rint(in_batches(drawn, batch, points) * 255), 0, 255).astype(np.uint8)
 
     return generate
 

@@ -251,14 +251,11 @@ def turned(motion: jax.Array, turn: jax.Array) -> jax.Array:
 def speaker_stage(config: ConfigDict, trained: dict) -> Stage:
     """The speaker's own motion on top of the frozen content branch's: the paper's terms (section 8), LSGAN where
     `realism` has a weight. Sums over landmarks as in the paper, means over frames.
-
-    Where `spread` has one (ours), the branch is run a second time, with a drawn `z`: squared terms teach the first run what to
-    expect of a head, the others teach the second how such a head moves.
     """
     nets, weights = networks(config), _weights(config, "speaker")
     branch, critic = nets["speaker"], nets["discriminator"]
     hearing, motion = _hearing(config), content_motion(config)
-    adversarial, lively = "realism" in weights, "spread" in weights
+    adversarial = "realism" in weights
 
     def init(key, batch):
         keys = jax.random.split(key, 2)
@@ -281,27 +278,18 @@ def speaker_stage(config: ConfigDict, trained: dict) -> Stage:
         seen, lips = motion(frozen["content"], converted, batch["face"])
         base = batch["posed_face"][:, None] + turned(lips, batch["turn"])
 
-        def one(seen, vector, face, z, key):
+        def one(seen, vector, face, key):
             drop, noise = jax.random.split(key)
             return branch.apply(
-                {"params": params["speaker"]}, seen, vector[None], z, face[None], True,
+                {"params": params["speaker"]}, seen, vector[None], face=face[None], train=True,
                 rngs={"dropout": drop, "noise": noise},
             )  # fmt: skip
 
-        def moved(z):
-            keys = jax.random.split(rng, len(seen))
-            return jax.vmap(one)(seen, GAIN * vector, batch["posed_face"], z, keys)
-
-        still = jnp.zeros((*seen.shape[:2], branch.noise))
-        made = moved(still)
+        made = jax.vmap(one)(seen, GAIN * vector, batch["posed_face"], jax.random.split(rng, len(seen)))
         fake, real = base + made["displacement"], batch["posed_target"]
         frames = real.shape[0] * real.shape[1]
         terms = {name: value / frames for name, value in losses.squared(fake, real).items()}
-        if lively:
-            expected = jax.lax.stop_gradient(fake)
-            made = moved(still + jax.random.normal(jax.random.fold_in(rng, 1), (len(seen), 1, branch.noise)))
-            fake = base + made["displacement"]
-            terms["spread"] = losses.spread(fake, real, expected, T_SHAPE)
+        terms["spread"] = losses.spread(fake, real, T_SHAPE)
         if adversarial:
             scores = judged(discriminator["params"]["discriminator"], made, fake, rng)
             terms["realism"] = losses.realism(scores) / frames

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from talkbench.batches import in_batches
 from talkbench.methods.method import Driving, Method
 from talkbench.methods.pcavs import face, mel, networks
 from talkbench.methods.pcavs.frames import crop, ping_pong
@@ -54,18 +55,9 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
         made = run("G", networks.style(many(vector), mouth, codes), many(identity_map))
         return jnp.clip(jnp.round((made + 1) * 127.5), 0, 255).astype(jnp.uint8)
 
-    def in_batches(function, *arrays):
-        made = []
-        for start in range(0, len(arrays[0]), batch):
-            parts = [x[start : start + batch] for x in arrays]
-            count = len(parts[0])
-            padded = [np.concatenate([p, np.repeat(p[-1:], batch - count, 0)]) for p in parts]
-            made.append(np.asarray(function(*padded))[:count])
-        return np.concatenate(made)
-
     def codes_of(frames):
         frames = crop(frames) if config.augment.crop else frames
-        return in_batches(lambda part: read_pose(side, part), frames)
+        return in_batches(lambda part: read_pose(side, part), batch, frames)
 
     def generate(
         source: np.ndarray, driving: Driving, *, pose: str = "auto", landmarks: np.ndarray | None = None
@@ -102,7 +94,7 @@ def generator(config: ConfigDict, variables: dict, batch: int = 20):
         codes = pose_codes(pose, source, frames, count)
         vector, identity_map = read_source(side, image)
         windows = mel.windows(sound)
-        return in_batches(lambda w, c: draw(side, vector, identity_map, w, c), windows, codes)
+        return in_batches(lambda w, c: draw(side, vector, identity_map, w, c), batch, windows, codes)
 
     def pose_codes(pose, source, frames, count) -> np.ndarray:
         """The pose code of each of `count` frames, (count, pose_dim)."""

@@ -9,12 +9,14 @@ with its own frames as the pose's source. Then stretches of speech choose among 
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from talkbench.batches import in_batches
 from talkbench.data.clip import Clip
 from talkbench.data.synthetic.source import SyntheticSource
 from talkbench.evaluators import builtin
@@ -87,18 +89,10 @@ def encoders(config: ConfigDict, variables: dict, batch: int = 50) -> tuple[Call
     def listen(part, windows):
         return normal(Pass(nets, part["params"], part["stats"])("A_sync", windows[..., None])[0])
 
-    def in_batches(function, rows):
-        found = []
-        for start in range(0, len(rows), batch):
-            some = rows[start : start + batch]
-            padded = np.concatenate([some, np.repeat(some[-1:], batch - len(some), 0)])
-            found.append(np.asarray(function(part, padded))[: len(some)])
-        return np.concatenate(found)
-
     def seen(frames):
-        return in_batches(look, crop(frames) if config.augment.crop else frames)
+        return in_batches(partial(look, part), batch, crop(frames) if config.augment.crop else frames)
 
-    return seen, lambda audio: in_batches(listen, mel.windows(audio))
+    return seen, lambda audio: in_batches(partial(listen, part), batch, mel.windows(audio))
 
 
 def retrieval(
