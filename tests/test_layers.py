@@ -16,7 +16,7 @@ ROOMS = (
     "geometry nn data weights metrics evaluators methods training evaluation leaderboard bench cli".split()
 )
 # Modules beside the rooms, which any room may use, and which use none of them.
-GROUND = {"atomic", "columns", "config", "resources", "stage"}
+GROUND = {"atomic", "batches", "columns", "config", "resources", "stage"}
 # Rooms that may use less than all that is below them.
 ONLY = {"geometry": {"geometry"}, "nn": {"nn", "geometry"}, "metrics": {"metrics", "geometry"}}
 OUTSIDE = {

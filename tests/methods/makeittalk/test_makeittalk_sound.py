@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from talkbench.methods.makeittalk import audio, pitch
+from talkbench.data.store import write_store
+from talkbench.data.synthetic.source import synthetic_clip
+from talkbench.data.view import view_of
+from talkbench.methods.makeittalk import audio, features, pitch
 from talkbench.methods.makeittalk import speaker_vector as voices
 
 
@@ -110,3 +113,21 @@ def test_long_silences_are_dropped():
     assert len(speech) * 2 <= len(kept) < len(speech) * 2 + 16_000
     every = voices.trim_silence(speech, lambda windows: np.ones(len(windows), bool))
     np.testing.assert_array_equal(every, speech)
+
+
+def test_two_utterances_are_of_two_clips_where_a_speaker_has_them(tmp_path):
+    clips = [synthetic_clip(person, number, 25, 32) for person, number in ((0, 0), (0, 1), (1, 0))]
+    store, ear = write_store(tmp_path / "store", clips), features.Ear("autocorrelation", "M", 9)
+    power = [np.concatenate([ear.hear(store.view(clip.clip_id).audio())[2]] * 3) for clip in clips]
+
+    def within(piece, whole):
+        return any(
+            np.array_equal(piece, whole[i : i + len(piece)]) for i in range(len(whole) - len(piece) + 1)
+        )
+
+    hear, rng = features.Voices(ear, 32), np.random.default_rng(0)
+    for number, other in ((0, 1), (1, 0), (2, 2)):
+        first, second = hear(store.view(clips[number].clip_id), rng)["voices"]
+        assert within(first, power[number]) and within(second, power[other])
+    first, second = hear(view_of(clips[0]), rng)["voices"]  # of a clip alone
+    assert within(second, np.concatenate([ear.hear(clips[0].audio)[2]] * 3))
