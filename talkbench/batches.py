@@ -17,8 +17,10 @@ def in_batches(function: Callable, batch: int, *arrays: np.ndarray):
         arrays: (T, ...), T > 0; the last batch is filled with copies of the last row, of which nothing is returned.
     """
 
+    arrays = tuple(map(np.asarray, arrays))
+
     def rows_from(start):
-        parts = [np.asarray(x[start : start + batch]) for x in arrays]
+        parts = [x[start : start + batch] for x in arrays]
         count = len(parts[0])
         filled = [np.concatenate([x, np.repeat(x[-1:], batch - count, 0)]) for x in parts]
         return jax.tree.map(lambda x: np.asarray(x)[:count], function(*filled))

@@ -14,7 +14,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from talkbench.data.store import Store
+from talkbench.data.store import Store, clips_by_identity
 from talkbench.data.view import ClipView, view_of
 
 __all__ = ["BatchIterator", "ClipView", "LoaderError", "batches", "loader", "view_of"]
@@ -169,7 +169,8 @@ def loader(
         if workers:
             raise LoaderError("cache_in_memory holds the frames in this process: use it with workers=0")
         store.load_frames(memory_limit, ids)
-    choices = _by_identity(store, ids) if by_identity else [(clip_id,) for clip_id in ids]
+    groups = clips_by_identity(store, ids).values() if by_identity else ((clip_id,) for clip_id in ids)
+    choices = [tuple(group) for group in groups]
     step = batch_size * process_count
     length = len(choices) * examples_per_clip
     dataset = grain.MapDataset.range(length).seed(seed).shuffle()
@@ -184,13 +185,6 @@ def loader(
     dataset = dataset[process_index::process_count].batch(batch_size, drop_remainder=True)
     identity = {"store": store.fingerprint, "seed": seed, "epoch_examples": length}
     return BatchIterator(dataset, identity, workers, prefetch, step)
-
-
-def _by_identity(store: Store, ids: list[str]) -> list[tuple[str, ...]]:
-    groups: dict[str, list[str]] = {}
-    for clip_id in ids:
-        groups.setdefault(store.identity(clip_id), []).append(clip_id)
-    return [tuple(group) for group in groups.values()]
 
 
 def batches(

@@ -582,6 +582,14 @@ class Store:
         )
 
 
+def clips_by_identity(store, clip_ids: Iterable[str] | None = None) -> dict[str, list[str]]:
+    """{identity: its clips} of a `Store`, or whatever has `clip_ids` and `identity(clip_id)`; of these clips only, if given."""
+    found: dict[str, list[str]] = {}
+    for clip_id in store.clip_ids if clip_ids is None else clip_ids:
+        found.setdefault(store.identity(clip_id), []).append(clip_id)
+    return found
+
+
 def is_store(folder: str | Path) -> bool:
     """Whether `folder` holds a finished store (by its manifest alone)."""
     with suppress(OSError, ValueError):

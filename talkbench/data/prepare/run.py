@@ -3,8 +3,10 @@
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -17,7 +19,7 @@ from talkbench import __version__, atomic
 from talkbench.data.clip import FPS, Clip
 from talkbench.data.prepare import pool
 from talkbench.data.prepare.settings import Settings
-from talkbench.data.prepare.units import Listing, TreeError
+from talkbench.data.prepare.units import Listing, TreeError, Unit
 from talkbench.data.prepare.workplace import Workplace
 from talkbench.data.store import Store, StoreError, is_store, write_store
 from talkbench.resources import PACKAGE
@@ -125,15 +127,14 @@ def prepare(
     except OSError as error:
         raise StoreError(f"{out}: cannot be written: {error.strerror}") from error
     (out / "work" / "CACHE").write_text("finished units; may be removed once the records are written\n")
-    summary, keys = Summary(missing=len(listing.missing)), {}
+    summary, done = Summary(missing=len(listing.missing)), _Done(out / "work", listing.units)
     for unit, row in run_units(units, settings, out / "work", workers):
         summary.add(row)
-        keys[unit.name] = row["key"]  # the row itself stays on disk: there may be a million
+        done.add(row)
         if progress:
             progress(summary.sources, len(units), unit.name)
     if shard is not None:
         return summary
-    done = _Done(Workplace(out / "work"), [keys.pop(unit.name) for unit in listing.units])
     protocols = listing.protocols(clip for row in done for clip in row["clips"])
     _write_lists(out, listing, done, protocols)
     if summary.clips:
@@ -186,26 +187,32 @@ def _check(listing: Listing) -> None:
             seen[take.clip_id] = unit.name
 
 
-@dataclass
 class _Done:
-    """Finished units in the listing's order; iterating reads their rows from disk, one at a time."""
+    """Rows of finished units in the listing's order; they lie in one nameless file, for there may be a million."""
 
-    place: Workplace
-    keys: list[str]
+    def __init__(self, work: Path, units: list[Unit]):
+        self._place, self._units = Workplace(work), units
+        self._file = tempfile.TemporaryFile(dir=work)
+        self._offsets: dict[str, int] = {}
+
+    def add(self, row: dict) -> None:
+        self._offsets[row["path"]] = self._file.seek(0, os.SEEK_END)
+        self._file.write(json.dumps(row).encode() + b"\n")
+
+    def _row(self, path: str) -> dict:
+        self._file.seek(self._offsets[path])
+        return json.loads(self._file.readline())
 
     def __iter__(self) -> Iterator[dict]:
-        return map(self.place.row, self.keys)
+        return (self._row(unit.name) for unit in self._units)
 
     def clips(self) -> Iterator[tuple[Clip, dict]]:
         """All clips, sorted by id, and what was found in their files."""
-        order = sorted(
-            (clip["clip_id"], key, number)
-            for key, row in zip(self.keys, self, strict=True)
-            for number, clip in enumerate(row["clips"])
-        )
-        for _, key, number in order:
-            clip, meta = self.place.clip(key, number)
-            yield clip, {**meta, "sha256": self.place.row(key)["sha256"]}
+        names = ((clip["clip_id"], row["path"], n) for row in self for n, clip in enumerate(row["clips"]))
+        for _, path, number in sorted(names):
+            row = self._row(path)
+            clip, meta = self._place.clip(row["key"], number)
+            yield clip, {**meta, "sha256": row["sha256"]}
 
 
 def _write_lists(out: Path, listing: Listing, rows: Iterable[dict], protocols: dict[str, list[str]]) -> None:
@@ -247,7 +254,7 @@ def _about(
         "missing": len(listing.missing),
         "notes": listing.notes,
         "protocols": {name: lines_sha256(ids) for name, ids in sorted(protocols.items())},
-        "units_sha256": lines_sha256(done.keys),
+        "units_sha256": lines_sha256(row["key"] for row in done),
         "sources_sha256": lines_sha256(f"{row['path']} {row['sha256']}" for row in done),
         "hours": round(summary.frames / FPS / 3600, 4),
     }

@@ -121,14 +121,14 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
 
     def held(drawn: np.ndarray, points: np.ndarray, hidden: np.ndarray, strength: float) -> np.ndarray:
         """Frames that lean on the ones before them, `batch` of them in one call."""
-        made = drawn[:1]
+        made = []
         for start in range(0, len(drawn), batch):
+            last = made[-1][-1] if made else drawn[0]
             chosen = np.minimum(np.arange(start, start + batch), len(drawn) - 1)
             flows = backwards(points[np.maximum(chosen - 1, 0)], points[chosen], hidden[chosen])
-            part = steadied(unit(made[-1]), unit(drawn[chosen]), flows, strength, model.video.align_corners)
-            part = np.asarray(jnp.round(part * 255).astype(jnp.uint8))
-            made = np.concatenate([made if start else made[:0], part[: len(drawn) - start]])
-        return made
+            part = steadied(unit(last), unit(drawn[chosen]), flows, strength, model.video.align_corners)
+            made.append(np.asarray(jnp.round(part * 255).astype(jnp.uint8))[: len(drawn) - start])
+        return np.concatenate(made)
 
     def generate(
         source: np.ndarray, driving: Driving, *, driver="audio", steady=0.0, landmarks=None

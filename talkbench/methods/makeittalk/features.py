@@ -7,7 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from talkbench.data.store import Store
+from talkbench.data.store import Store, clips_by_identity
 from talkbench.geometry.topology import MOUTH
 from talkbench.methods.makeittalk import audio, drawing, faces, framing, pitch, speaker_vector
 from talkbench.methods.makeittalk.audio import WINDOW
@@ -67,16 +67,10 @@ def partial(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _clips_of(view) -> list[str]:
     """Ids of the clips of a view's speaker in its store; none if it is no store's."""
-    store = view.source
-    return _clips_by_speaker(store)[view.identity] if isinstance(store, Store) else []
+    return _clips_by_identity(view.source)[view.identity] if isinstance(view.source, Store) else []
 
 
-@lru_cache(maxsize=2)
-def _clips_by_speaker(store: Store) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for clip_id in store.clip_ids:
-        found.setdefault(store.identity(clip_id), []).append(clip_id)
-    return found
+_clips_by_identity = lru_cache(maxsize=2)(clips_by_identity)
 
 
 def _landmarks(view) -> np.ndarray:
