@@ -221,10 +221,11 @@ def judge(request: dict) -> dict:
     name = request["judge"]
     if name in builtin.BY_NAME:
         clip, looking = subject.clip(subject.DRAWN), builtin.BY_NAME[name]()
-        method = next(m for m in ("sync", "embed", "features", "landmarks") if hasattr(looking, m))
-        sound = (clip.audio,) if method == "sync" else ()
+        looks = ("sync", "embed", "features", "landmarks", "distance", "pose")
+        method = next(m for m in looks if hasattr(looking, m))
+        beside = {"sync": (clip.audio,), "distance": (clip.frames,)}.get(method, ())
         # Another order each time: the landmark judge remembers the clips that it was shown last.
-        call = lambda number: getattr(looking, method)(np.roll(clip.frames, number + 1, 0), *sound)  # noqa: E731
+        call = lambda number: getattr(looking, method)(np.roll(clip.frames, number + 1, 0), *beside)  # noqa: E731
         size, frames = subject.DRAWN, len(clip.frames)
     else:
         part, pair = throughput.ours()[name](), throughput.clip(0, PART_FRAMES, PART_SIZE)

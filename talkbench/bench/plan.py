@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 WHAT = ("cost", "train", "generate", "judges", "data")
-BUILTIN = ("synth-landmarks", "synth-sync", "synth-identity", "synth-features")
+BUILTIN = ("synth-landmarks", "synth-sync", "synth-identity", "synth-features", "synth-lpips", "synth-pose")
 PARTS = ("pictures", "lpips", "fid", "fan")  # of the published judges, as `evaluation.throughput` names them
 FULL_SIZE = "paper"
 

@@ -14,8 +14,9 @@ from talkbench.evaluation.results import (
     read_features,
     read_json,
     take,
+    too_few,
 )
-from talkbench.metrics import bootstrap, frechet
+from talkbench.metrics import bootstrap
 from talkbench.metrics.registry import METRICS, version
 
 
@@ -77,7 +78,7 @@ def of_tally(total: Tally, name: str) -> Scores:
     judges = {k: {"name": j.name, "hash": j.hash} for k, j in total.judges.items() if j is not None}
     versions = {k: _spelled(k, version(k, total.options.get(k)), judges) for k in total.metrics}
     clips = {record["clip"]: record for record in total.clips}
-    small = total.options.get("fid", {}).get("allow_small", False)
+    small = any(options.get("allow_small") for options in total.options.values())
     return Scores(name, clips, versions, dict.fromkeys(clips, ""), total.features, small)
 
 
@@ -115,7 +116,9 @@ def read(folder: Path) -> Scores:
     defined = said.get("metrics", {})
     versions = {k: _spelled(k, text, said.get("judges", {})) for k, text in defined.items()}
     name = about["method"] or folder.resolve().name
-    return Scores(name, clips, versions, real, features, "allow_small" in defined.get("fid", ""))
+    return Scores(
+        name, clips, versions, real, features, any("allow_small" in text for text in defined.values())
+    )
 
 
 def compare(a: Scores, b: Scores, keys=None, *, seed: int = 0) -> tuple[list[Comparison], dict[str, str]]:
@@ -186,8 +189,8 @@ def _set(key: str, a: Scores, b: Scores, common: list[str]) -> Comparison | str:
     real = [a.features[clip_id][0] for clip_id in ids]
     sides = [[side.features[clip_id][1] for clip_id in ids] for side in (a, b)]
     count = sum(map(len, real))
-    if key == "fid" and count < frechet.SMALLEST and not (a.allow_small and b.allow_small):
-        return f"{count} frames; FID needs {frechet.SMALLEST} (option allow_small)"
+    if (why := too_few(key, count)) and not (a.allow_small and b.allow_small):
+        return why
     whole = np.arange(len(ids))
 
     def values(draw):

@@ -28,7 +28,7 @@ from talkbench.evaluation.results import (
 from talkbench.metrics.registry import METRICS, known, version
 
 LARGEST_DIFFERENCE = 5  # frames by which the lengths of a pair may differ
-DEFAULT_METRICS = ("l1", "psnr", "ssim", "ms_ssim", "tde")
+DEFAULT_METRICS = ("l1", "psnr", "ssim", "ms_ssim", "tde", "flicker_error")
 LANDMARK_METRICS = (
     "lmd",
     "akd",
@@ -225,7 +225,7 @@ def tally(
             failed[Path(path).stem] = side + reason
     options = {} if scales == 5 else {"ms_ssim": {"scales": scales}}
     if allow_small:
-        options["fid"] = {"allow_small": True}
+        options |= {key: {"allow_small": True} for key in ("fid", "fid_infinity")}
     return Tally(
         list(dict.fromkeys(keys)),
         judges,

@@ -16,11 +16,12 @@ shown them with a border. A metric whose judge is missing has no value but a rea
 """
 
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 import cv2
 import numpy as np
 
+from talkbench.evaluators import optical_flow
+from talkbench.geometry.head import mean_face
 from talkbench.geometry.topology import OUTER_MOUTH
 from talkbench.metrics import compression, cpbd, embedding, image, landmark, sync, temporal
 from talkbench.metrics.registry import METRICS
@@ -130,16 +131,6 @@ _LOOKS = {
 }
 
 
-@cache
-def mean_face() -> np.ndarray:
-    """Landmarks (68, 3) of the mean head at rest; x right, y down, z towards the viewer."""
-    from talkbench.geometry.head import head
-
-    points = head().vertices[head().landmarks68].astype(np.float64) * (1, -1, 1)
-    points.setflags(write=False)
-    return points
-
-
 def evenly_spaced(count: int, wanted: int = FRAMES_PER_CLIP) -> np.ndarray:
     """Indices of at most `wanted` of `count` frames, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int))
@@ -153,6 +144,13 @@ _PER_FRAME = {
     "psnr_luma": image.psnr_luma,
     "psnr_atvgnet": image.psnr_atvgnet,
 }
+_OVER_TIME = {
+    "tde": temporal.tde,
+    "flicker_error": temporal.flicker_error,
+    "warping_error_dis": lambda real, fake: _followed(
+        temporal.warping_error(fake, *optical_flow.dis_flow(real))
+    ),
+}
 _SSIM = {
     "ssim_luma": "gaussian_luma",
     "ssim_uniform7": "uniform7_rgb",
@@ -160,6 +158,11 @@ _SSIM = {
     "ssim_torchmetrics": "torchmetrics",
     "ssim_pytorch": "pytorch_ssim_zero_pad",
 }
+
+
+def _followed(errors: np.ndarray) -> float:
+    """Mean over the pairs of frames in which some pixel could be followed; NaN without any."""
+    return float(np.nanmean(errors)) if np.isfinite(errors).any() else float("nan")
 
 
 def _pictures(keys, real, fake, options) -> dict[str, Score]:
@@ -187,11 +190,13 @@ def _pictures(keys, real, fake, options) -> dict[str, Score]:
                 scores[key] = Score(float(values.mean()), count, count)
         elif key == "psnr_pooled":
             scores[key] = Score(image.psnr_pooled(real, fake), count, count)
-        elif key == "tde":
-            value = temporal.tde(real, fake)
-            scores[key] = (
-                Score(value, count, count) if count > 1 else Score(None, 0, count, "fewer than 2 frames")
-            )
+        elif key in _OVER_TIME:
+            if count < 2:
+                scores[key] = Score(None, 0, count, "fewer than 2 frames")
+            elif key.startswith("warping") and min(height, width) < optical_flow.SMALLEST:
+                scores[key] = Score(None, 0, count, f"picture smaller than {optical_flow.SMALLEST} px")
+            else:
+                scores[key] = Score(_OVER_TIME[key](real, fake), count, count)
         elif key in ("cpbd", "cpbd_atvgnet"):
             if (height, width) != (CPBD_SIZE, CPBD_SIZE):
                 reason = (
@@ -367,7 +372,8 @@ def measure(
         elif group == "sync":
             found = _synchrony(members, fake, judge)
         elif group == "lpips":
-            distance = np.asarray(judge.distance(real.frames, fake.frames), np.float64)
+            sides = (side.as_shown_to(judge)[0] for side in (real, fake))
+            distance = np.asarray(judge.distance(*sides), np.float64)
             found = {key: Score(float(distance.mean()), count, count) for key in members}
         else:
             raise ValueError(f"no way to measure {', '.join(members)}")

@@ -211,7 +211,7 @@ def aggregate(row: Row, protocol: Protocol) -> tuple[dict[str, Summary], dict[st
 
 
 def _set_metric(key: str, row: Row, protocol: Protocol) -> Summary | str:
-    """FID or KID x 1000 over all clips' features, or why there is none."""
+    """A set-level metric over all clips' features, or why there is none."""
     options = protocol.options.get(key, {})
     real, fake, speakers = [], [], []
     for clip_id, record in row.clips.items():
@@ -230,19 +230,23 @@ def _set_metric(key: str, row: Row, protocol: Protocol) -> Summary | str:
     return set_summary(key, real, fake, speakers, due, options.get("allow_small", False), protocol.seed)
 
 
-DISTANCES = {"fid": frechet.fid, "kid": lambda a, b: 1000 * frechet.kid(a, b)}  # of two sets of features
+DISTANCES = {
+    "fid": frechet.fid,
+    "fid_infinity": frechet.fid_infinity_of,
+    "kid": lambda a, b: 1000 * frechet.kid(a, b),
+}  # of two sets of features
 
 
 def set_summary(key, real, fake, speakers, due, allow_small: bool, seed: int = 0) -> Summary | str:
     """A set-level metric of clips' features, or why there is none.
 
     Args:
-        key: "fid" or "kid". real, fake: lists of (n, d), one a clip. speakers: of the clips.
+        key: of `DISTANCES`. real, fake: lists of (n, d), one a clip. speakers: of the clips.
         due: frames that should be there. allow_small: FID of fewer than `frechet.SMALLEST` frames too.
     """
     count = sum(map(len, real))
-    if key == "fid" and count < frechet.SMALLEST and not allow_small:
-        return f"{count} frames; FID needs {frechet.SMALLEST} (option allow_small)"
+    if (why := too_few(key, count)) and not allow_small:
+        return why
     value = DISTANCES[key](np.concatenate(real), np.concatenate(fake))
     low = high = None
     if real[0].shape[1] <= LARGEST_RESAMPLED and len(real) > 1:
@@ -250,6 +254,13 @@ def set_summary(key, real, fake, speakers, due, allow_small: bool, seed: int = 0
         spread = [DISTANCES[key](take(real, draw), take(fake, draw)) for draw in draws]
         low, high = bootstrap.interval(np.array(spread))
     return Summary(value, low, high, len(real), min(1.0, count / max(1, due)))
+
+
+def too_few(key: str, count: int) -> str | None:
+    """Why a set-level metric of so many frames should not be trusted; None where it may be."""
+    if key.startswith("fid") and count < frechet.SMALLEST:
+        return f"{count} frames; {METRICS[key].name} needs {frechet.SMALLEST} (option allow_small)"
+    return None
 
 
 def take(parts, draw) -> np.ndarray:

@@ -26,14 +26,14 @@ from talkbench.evaluation.results import DISTANCES
 from talkbench.evaluation.selection import select
 from talkbench.metrics.registry import METRICS, known
 
-LONGEST_SHIFT = 8
+LONGEST_SHIFT = 4
 # way: strengths, from hardly visible to gross
 SPOILERS = {
     "blur": (0.5, 1.0, 2.0, 4.0),  # sigma in pixels of 256; of smaller pictures, in their own
     "jpeg": (80, 50, 20, 5),  # quality
     "noise": (4, 8, 16, 32),  # grey levels
     "frame drop": (10, 5, 3, 2),  # one frame of so many is lost, the one before held
-    "time shift": (1, 2, 4, LONGEST_SHIFT),  # frames late
+    "time shift": (1, 2, 3, LONGEST_SHIFT),  # frames late
     "jitter": (0.5, 1.0, 2.0, 4.0),  # of landmarks, pixels of 256
 }
 SEES = {"frames": ("blur", "jpeg", "noise", "frame drop", "time shift")}

@@ -34,6 +34,18 @@ def feature_judge(path: Path | None = None) -> identity.FeatureJudge:
     return identity.FeatureJudge(*_identity(path))
 
 
+@lru_cache(maxsize=1)
+def perceptual_judge(path: Path | None = None) -> identity.PerceptualJudge:
+    """`synth-lpips`, the same network's maps of two pictures compared."""
+    return identity.PerceptualJudge(*_identity(path))
+
+
+@lru_cache(maxsize=1)
+def pose_judge() -> landmarks.PoseJudge:
+    """`synth-pose`, a head fitted to the points of `synth-landmarks`."""
+    return landmarks.PoseJudge(landmark_judge())
+
+
 def _identity(path: Path | None):
     return checkpoint.load(path or SHIPPED / "identity.npz", "judge", "identity")
 
@@ -43,6 +55,8 @@ BY_NAME = {
     synchrony.NAME: sync_judge,
     identity.NAME: identity_judge,
     identity.FEATURES_NAME: feature_judge,
+    identity.PERCEPTUAL_NAME: perceptual_judge,
+    landmarks.POSE_NAME: pose_judge,
 }  # as protocols name them
 
 

@@ -1,9 +1,9 @@
-"""`synth-identity` and `synth-features`: one small network, trained to tell the speakers of the synthetic benchmark apart
-by the project's own command.
+"""`synth-identity`, `synth-features` and `synth-lpips`: one small network, trained to tell the speakers of the synthetic
+benchmark apart by the project's own command.
 
 The first gives an embedding of the aligned face, for CSIM and AED; the second the network's last maps over the whole
-picture, averaged, for FID and KID. They are never called ArcFace or Inception, and their figures are comparable only
-with each other.
+picture, averaged, for FID and KID; the third compares all its maps of two pictures, for LPIPS. They are never called
+ArcFace, Inception or LPIPS's VGG, and their figures are comparable only with each other.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from talkbench.batches import in_batches
-from talkbench.evaluators import face_crop
+from talkbench.evaluators import face_crop, lpips
 from talkbench.geometry.topology import T_SHAPE
 from talkbench.metrics import frechet
 from talkbench.metrics.embedding import normalised
@@ -23,21 +23,26 @@ from talkbench.nn.blocks import pyramid
 from talkbench.nn.conv import Conv, Linear
 from talkbench.stage import Stage
 
-NAME, FEATURES_NAME = "synth-identity", "synth-features"
-SIZE = 64  # of the whole pictures that `synth-features` looks at; others are resampled to it
+NAME, FEATURES_NAME, PERCEPTUAL_NAME = "synth-identity", "synth-features", "synth-lpips"
+SIZE = 64  # of the whole pictures that `synth-features` and `synth-lpips` look at; others are resampled to it
 CROP = 32  # side in pixels of the picture of the face
 EYES, CENTRE = 18.0, (0.0, 0.13)  # of `face_crop.crop`: from the brows to the chin, ear to ear
 
 
 class IdentityNet(nn.Module):
-    """Picture of a face (B, 32, 32, 3) in [0, 1] -> embedding (B, 64) of length 1; `features` of pictures of any size."""
+    """Picture of a face (B, 32, 32, 3) in [0, 1] -> embedding (B, 64) of length 1; of pictures of any size `features`, the
+    last maps averaged, or all `maps`, finest first.
+    """
 
     widths: tuple[int, ...] = (16, 32, 64)
     outputs: int = 64
 
     @nn.compact
-    def __call__(self, image, train: bool = False, features: bool = False):
-        x = pyramid(image - 0.5, self.widths, train)[-1]
+    def __call__(self, image, train: bool = False, features: bool = False, maps: bool = False):
+        levels = pyramid(image - 0.5, self.widths, train)
+        if maps:
+            return levels
+        x = levels[-1]
         if features:
             return x.mean((1, 2))
         x = Conv(self.widths[-1] // 4, (1, 1), name="squeeze")(x).reshape(len(x), -1)
@@ -145,9 +150,41 @@ class FeatureJudge(_Judge):
 
     def features(self, frames: np.ndarray, batch: int = 50) -> np.ndarray:
         """uint8 (T, H, H, 3) -> float32 (T, 64), every one >= 0."""
-        if frames.shape[1:3] != (SIZE, SIZE):
-            frames = np.stack([cv2.resize(f, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for f in frames])
-        return self._rows(frames, batch)
+        return self._rows(_resized(frames), batch)
+
+
+class PerceptualJudge(_Judge):
+    """Its maps in the place of LPIPS's trunk (Zhang et al. 2018, equation 1), every channel with the same weight:
+    `distance(real, fake)`.
+
+    Attributes:
+        name: "synth-lpips". hash: digest of its weights. meta: as `IdentityJudge`.
+    """
+
+    name = PERCEPTUAL_NAME
+    whole_pictures = True
+
+    def __init__(self, tree: dict, meta: dict):
+        super().__init__(tree, meta)
+        self._apply = jax.jit(self._compared)
+
+    def _compared(self, variables, pairs):
+        count = len(pairs)
+        both = jnp.concatenate([pairs[:, 0], pairs[:, 1]]).astype(jnp.float32) / 255
+        units = [lpips.normalised(level) for level in self._net.apply(variables, both, maps=True)]
+        return sum(jnp.square(unit[:count] - unit[count:]).sum(-1).mean((1, 2)) for unit in units) / len(
+            units
+        )
+
+    def distance(self, real: np.ndarray, fake: np.ndarray, batch: int = 25) -> np.ndarray:
+        """Two uint8 (T, H, H, 3) -> float32 (T,), from 0 to 4."""
+        return self._rows(np.stack([_resized(real), _resized(fake)], 1), batch)
+
+
+def _resized(frames: np.ndarray) -> np.ndarray:
+    if frames.shape[1:3] == (SIZE, SIZE):
+        return frames
+    return np.stack([cv2.resize(f, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for f in frames])
 
 
 def auc(same: np.ndarray, other: np.ndarray) -> float:

@@ -15,12 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from talkbench.batches import in_batches
+from talkbench.geometry.head import mean_face
 from talkbench.geometry.topology import MIRROR, MOUTH
+from talkbench.metrics import landmark
 from talkbench.nn.blocks import pyramid
 from talkbench.nn.conv import Conv, Linear
 from talkbench.stage import Stage
 
-NAME = "synth-landmarks"
+NAME, POSE_NAME = "synth-landmarks", "synth-pose"
 SIZE = 64  # pictures of other sizes are resampled to it
 REMEMBERED = 4  # clips whose landmarks a judge keeps
 WINDOW = 24  # side of the mouth's window in pixels of the 64-px picture, sampled at 2 samples a pixel
@@ -193,6 +195,27 @@ class LandmarkJudge:
     def _look(self, frames, batch):
         small, scale = _resize(frames), frames.shape[1] / SIZE
         return in_batches(partial(self._apply, self._variables), batch, small) * scale
+
+
+class PoseJudge:
+    """Head pose from the points that a landmark judge finds: the mean head's T shape, fitted in weak perspective.
+
+    Attributes:
+        name: "synth-pose". hash: of the landmark judge.
+    """
+
+    name = POSE_NAME
+    whole_pictures = True
+
+    def __init__(self, judge: LandmarkJudge):
+        self._judge, self.hash, self.meta = judge, judge.hash, judge.meta
+
+    def pose(self, frames: np.ndarray) -> np.ndarray:
+        """uint8 (T, H, H, 3) -> (T, 3) yaw, pitch, roll in degrees, signs as in `Clip.pose`. A face unlike the mean head looks
+        turned by some degrees, the same ones in each of its frames.
+        """
+        pitch, yaw, roll = landmark.euler(landmark.rotations(self._judge.landmarks(frames), mean_face())).T
+        return np.stack([yaw, -pitch, -roll], 1)  # pictures count y downwards
 
 
 def held_out_error(judge: LandmarkJudge, clips) -> dict[str, float]:

@@ -118,11 +118,15 @@ class LPIPS(nn.Module):
         images = (jnp.concatenate([a, b]) + 1) / 2
         terms = []
         for features, lin in zip(trunk((images - IMAGENET_MEAN) / IMAGENET_STD), self.lins, strict=True):
-            norm = jnp.sqrt(jnp.square(features).sum(-1, keepdims=True) + _tiny(features))
-            unit = features / (norm + 1e-10)
+            unit = normalised(features)
             terms.append(lin(jnp.square(unit[:count] - unit[count:])).mean((1, 2, 3)))
         terms = jnp.stack(terms)
         return terms if layers else terms.sum(0)
+
+
+def normalised(features: jax.Array) -> jax.Array:
+    """Each pixel's features (N, H, W, C) over their length; zeros stay zeros."""
+    return features / (jnp.sqrt(jnp.square(features).sum(-1, keepdims=True) + _tiny(features)) + 1e-10)
 
 
 def _tiny(features: jax.Array) -> jax.Array:

@@ -124,6 +124,14 @@ def head() -> HeadData:
     return HeadData(parts=parts, **arrays)
 
 
+@cache
+def mean_face() -> np.ndarray:
+    """Landmarks (68, 3) of the mean head at rest; x right, y down, z towards the viewer."""
+    points = head().vertices[head().landmarks68].astype(np.float64) * (1, -1, 1)
+    points.setflags(write=False)
+    return points
+
+
 def smoothstep(t: np.ndarray, a: float, b: float) -> np.ndarray:
     """0 at t <= a, 1 at t >= b, smooth between: u u (3 - 2u) of u = (t - a) / (b - a); b < a falls."""
     u = np.clip((t - a) / (b - a), 0, 1)

@@ -69,10 +69,9 @@ def _frechet(case, _weights=None):
 
 def _fid_infinity(case, _weights=None):
     sets = case.inputs()
-    points = case.outputs["n"].shape[0]
-    # the case begins at 60 rows
+    sizes = case.outputs["n"]  # which samples are taken is the case's choice
     sizes, values, slope, intercept = frechet.fid_infinity(
-        sets["a"], sets["b"], sets["permutation"], smallest=60, points=points
+        sets["a"], sets["b"], sets["permutation"], smallest=int(sizes[0]), points=len(sizes)
     )
     return {
         "n": sizes.astype(np.float64),

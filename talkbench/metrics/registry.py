@@ -125,6 +125,22 @@ _ALL = (
         "tde", "Temporal difference", "", "lower", "1 difference of frame differences on [0,1]", "talkbench"
     ),
     _picture(
+        "flicker_error",
+        "Flicker error",
+        "",
+        "lower",
+        "1 |mean change from frame to frame, generated - real| on [0,1]",
+        "talkbench",
+    ),
+    _picture(
+        "warping_error_dis",
+        "Warping error (DIS)",
+        "",
+        "lower",
+        "1 squared on [0,1], along OpenCV's DIS flow (medium) of the real clip, where it returns",
+        "Lai et al., ECCV 2018",
+    ),
+    _picture(
         "cpbd",
         "CPBD",
         "",
@@ -214,6 +230,17 @@ _ALL = (
         "features",
         "1 clip-balanced, covariance n-1",
         "Heusel et al., NeurIPS 2017",
+    ),
+    Metric(
+        "fid_infinity",
+        "FID-infinity",
+        "",
+        "lower",
+        "set",
+        ("features",),
+        "features",
+        "1 clip-balanced, covariance n-1, line in 1/n through 15 sizes from n/5 (5000 at most), order of seed 0",
+        "Chong and Forsyth, CVPR 2020",
     ),
     Metric(
         "kid",

@@ -62,7 +62,8 @@ def test_without_sound_or_bytes(clip, judges):
 
 def test_small_pictures(clip, judges):
     tiny = Footage(clip.frames[:, :8, :8])
-    scores = measure(["ssim", "ms_ssim", "l1", "ssim_luma"], tiny, tiny, judges)
+    scores = measure(["ssim", "ms_ssim", "l1", "ssim_luma", "warping_error_dis"], tiny, tiny, judges)
+    assert scores["warping_error_dis"].reason == "picture smaller than 16 px"
     assert scores["ssim"].reason == "picture smaller than 11 px"
     assert scores["ms_ssim"].reason == "picture smaller than 161 px"
     assert scores["l1"].value == 0 and scores["ssim_luma"].value is None

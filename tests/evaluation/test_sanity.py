@@ -3,7 +3,7 @@ import pytest
 
 from talkbench.data.clip import SAMPLES_PER_FRAME, Clip
 from talkbench.evaluation import sanity
-from talkbench.evaluation.measure import mean_face
+from talkbench.geometry.head import mean_face
 
 KEYS = ["l1", "psnr", "tde", "lmd", "akd", "d_ll", "d_v", "lip_gap_r"]
 

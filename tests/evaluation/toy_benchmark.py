@@ -45,7 +45,7 @@ class Landmarks:
         self.calls = 0
 
     def landmarks(self, frames):
-        from talkbench.evaluation.measure import mean_face
+        from talkbench.geometry.head import mean_face
 
         self.calls += 1
         points = np.repeat(mean_face()[None, :, :2] * 4 + 8, len(frames), 0)

@@ -56,6 +56,16 @@ def test_features_see_what_happens_to_pictures(whole, clips):
     np.testing.assert_allclose(whole.features(large), real[:3], atol=1e-4)
 
 
+def test_perceptual_distance_grows_with_what_happens_to_pictures(clips):
+    judge, frames = builtin.perceptual_judge(), clips[0].frames[:7]
+    np.testing.assert_array_equal(judge.distance(frames, frames), 0)
+    blurred = [np.stack([cv2.GaussianBlur(f, (0, 0), sigma) for f in frames]) for sigma in (0.5, 1.0, 2.0)]
+    slight, middle, strong = (judge.distance(frames, f) for f in blurred)
+    assert (0 < slight).all() and (slight < middle).all() and (middle < strong).all() and strong.max() < 4
+    np.testing.assert_allclose(judge.distance(blurred[1], frames, batch=3), middle, rtol=1e-4)
+    assert judge.name == "synth-lpips" and judge.hash == builtin.feature_judge().hash
+
+
 def test_area_under_the_curve():
     assert identity.auc(np.array([3.0, 4.0]), np.array([1.0, 2.0])) == 1
     assert identity.auc(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 0.5

@@ -78,6 +78,18 @@ def test_teacher_is_another_network_than_the_judge(judge):
     assert not any(x.shape == ours.shape and np.allclose(x, ours) for x in jax.tree.leaves(judge._variables))
 
 
+def test_head_pose_follows_the_true_one(judge):
+    """A stranger's face is fitted with the mean one: what is off is the same in all frames."""
+    clips = [synthetic_clip(i, 0, 50, 64) for i in (500, 503)]
+    found = [builtin.pose_judge().pose(clip.frames) for clip in clips]
+    for clip, seen in zip(clips, found, strict=True):
+        assert seen.shape == (50, 3)
+        moved, turned = (rows - rows.mean(0) for rows in (seen, clip.pose[:, :3]))
+        assert np.abs(moved - turned).mean() < 0.5 * np.abs(turned).mean()
+        assert np.corrcoef(seen[:, 0], clip.pose[:, 0])[0, 1] > 0.9
+    assert (builtin.pose_judge().name, builtin.pose_judge().hash) == ("synth-pose", judge.hash)
+
+
 def test_wrong_files_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         builtin.landmark_judge.__wrapped__(tmp_path / "none.npz")

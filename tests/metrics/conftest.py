@@ -17,7 +17,7 @@ def pair():
 def tracks():
     """Landmarks of a talking face and a copy with errors, float64 (40, 68, 3), pixels of 256."""
     rng = np.random.default_rng(1)
-    from talkbench.evaluation.measure import mean_face
+    from talkbench.geometry.head import mean_face
 
     face = mean_face() * (80, 80, 80) + (128, 120, 0)
     real = np.repeat(face[None], 40, 0)

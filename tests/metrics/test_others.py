@@ -27,6 +27,22 @@ def test_fid_infinity_removes_the_bias():
     assert abs(at_infinity) < values[-1] < values[0]
 
 
+def test_fid_infinity_of_two_sets():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 600, 8))
+    found = frechet.fid_infinity_of(a, b)
+    assert abs(found) < frechet.fid(a, b) and found == frechet.fid_infinity_of(a, b)
+    assert frechet.fid_infinity_of(a, b + 1) == pytest.approx(8, rel=0.15)
+
+
+def test_flicker_error_is_of_both_directions():
+    moving = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)
+    still = np.repeat(moving[:1], 4, 0)
+    assert temporal.flicker_error(moving, moving) == 0
+    for sides in ((moving, still), (still, moving)):
+        assert temporal.flicker_error(*sides) == temporal.flicker(moving) > 0.1
+
+
 def test_kid_is_unbiased():
     rng = np.random.default_rng(0)
     values = [frechet.kid(*rng.normal(size=(2, 60, 4))) for _ in range(200)]
