@@ -9,7 +9,7 @@ import numpy as np
 
 from talkbench.data.store import Store, clips_by_identity
 from talkbench.geometry.topology import MOUTH
-from talkbench.methods.makeittalk import audio, drawing, faces, framing, pitch, speaker_vector
+from talkbench.methods.makeittalk import audio, cartoon, drawing, faces, framing, pitch, speaker_vector
 from talkbench.methods.makeittalk.audio import WINDOW
 
 STEP = faces.VIDEO_RATE / faces.MODEL_RATE  # video frames between two of the networks' frames
@@ -27,10 +27,9 @@ class Ear:
     voice: str
     lookahead: int = WINDOW - 1
 
-    def hear(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Float samples (n,) -> mel (F, 80), pitch bins (F,) int32, power mel (F', 40) of the voice encoder."""
-        pcm = np.clip(np.rint(np.asarray(samples) * 32767), -32768, 32767).astype(np.int16)
-        return _heard(pcm.tobytes(), self.tracker, self.voice)
+    def hear(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Float samples (n,) -> mel (F, 80), pitch bins (F,) int32."""
+        return _heard(_pcm(samples), self.tracker, self.voice)
 
     def padded(
         self, mel: np.ndarray, bins: np.ndarray, start: int, count: int
@@ -45,6 +44,10 @@ class Ear:
         return mel[index], bins[index]
 
 
+def _pcm(samples: np.ndarray) -> bytes:
+    return np.clip(np.rint(np.asarray(samples) * 32767), -32768, 32767).astype(np.int16).tobytes()
+
+
 @lru_cache(maxsize=1024)
 def _heard(pcm: bytes, tracker: str, voice: str):
     if tracker not in pitch.TRACKERS:
@@ -54,8 +57,14 @@ def _heard(pcm: bytes, tracker: str, voice: str):
     samples = np.frombuffer(pcm, np.int16)
     level, _, _ = audio.normalize_loudness(samples)
     mel, normal = audio.autovc_features(level, pitch.TRACKERS[tracker], voice)
-    loud = speaker_vector.raise_volume(samples.astype(np.float64) / 32768)
-    return mel, audio.pitch_bins(normal).astype(np.int32), speaker_vector.power_mel(loud)
+    return mel, audio.pitch_bins(normal).astype(np.int32)
+
+
+@lru_cache(maxsize=1024)
+def _power(pcm: bytes) -> np.ndarray:
+    """Power mel (F, 40) of the voice encoder."""
+    samples = np.frombuffer(pcm, np.int16).astype(np.float64) / 32768
+    return speaker_vector.power_mel(speaker_vector.raise_volume(samples))
 
 
 def partial(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -71,6 +80,17 @@ def _clips_of(view) -> list[str]:
 
 
 _clips_by_identity = lru_cache(maxsize=2)(clips_by_identity)
+
+
+def utterances(view, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Partial utterances of a view's speaker, (count, 160, 40): one of this clip, the others of other clips drawn from those
+    of the speaker in its store (again of this one where there are none).
+    """
+    others = [clip for clip in _clips_of(view) if clip != view.clip_id]
+    drawn = [view] + [
+        view.source.view(others[rng.integers(len(others))]) if others else view for _ in range(count - 1)
+    ]
+    return np.stack([partial(_power(_pcm(one.audio())), rng) for one in drawn])
 
 
 def _landmarks(view) -> np.ndarray:
@@ -92,17 +112,14 @@ class Voices:
     frames: int = 128
 
     def __call__(self, view, rng: np.random.Generator) -> dict:
-        mel, bins, power = self.ear.hear(view.audio())
+        mel, bins = self.ear.hear(view.audio())
         start = int(rng.integers(max(len(mel) - self.frames, 0) + 1))
         mel, bins = mel[start : start + self.frames], bins[start : start + self.frames]
         extra = self.frames - len(mel)
-        other = power
-        if siblings := [clip for clip in _clips_of(view) if clip != view.clip_id]:
-            other = self.ear.hear(view.source.view(siblings[rng.integers(len(siblings))]).audio())[2]
         return {
             "mel": np.pad(mel, ((0, extra), (0, 0))),
             "pitch": np.pad(bins, (0, extra)),
-            "voices": np.stack([partial(power, rng), partial(other, rng)]),
+            "voices": utterances(view, rng, 2),
             "who": np.int32(zlib.crc32(view.identity.encode()) & 0x7FFFFFFF),
         }
 
@@ -111,14 +128,15 @@ class Voices:
 class Speech:
     """`features(view, rng)` of the stages `content` and `speaker`: a stretch of `frames` frames at 62.5 a second.
 
-    `mel` (frames + 17, 80), `pitch`, `voice` (160, 40); `face` (204,) frontal at rest and `target` (frames, 204) frontal;
-    with `posed` also `posed_face` (204,), the face at rest with the head as in the stretch's first frame, `posed_target`
-    (frames, 204), and `turn` (3, 3), of frontal displacements to that head.
+    `mel` (frames + 17, 80), `pitch`, `voices` (utterances, 160, 40) of the speaker; `face` (204,) frontal at rest and
+    `target` (frames, 204) frontal; with `posed` also `posed_face` (204,), the face at rest with the head as in the
+    stretch's first frame, `posed_target` (frames, 204), and `turn` (3, 3), of frontal displacements to that head.
     """
 
     ear: Ear
     frames: int
     standard: str = framing.SHIPPED
+    utterances: int = 1
     posed: bool = False
 
     def __call__(self, view, rng: np.random.Generator) -> dict:
@@ -129,7 +147,7 @@ class Speech:
                 f"{view.clip_id}: {available} frames at 62.5 a second, {self.frames} are needed; leave the clip out, or "
                 "lower config.model.frames"
             )
-        mel, bins, power = self.ear.hear(view.audio())
+        mel, bins = self.ear.hear(view.audio())
         start = int(rng.integers(available - self.frames + 1))
         mel, bins = self.ear.padded(mel, bins, start, self.frames)
         size = view.frame(0).shape[1]
@@ -141,7 +159,7 @@ class Speech:
         now = slice(start, start + self.frames)
         flat = lambda x: x.reshape(*x.shape[:-2], -1).astype(np.float32)  # noqa: E731
         made = {
-            "mel": mel, "pitch": bins, "voice": partial(power, rng), "face": flat(still),
+            "mel": mel, "pitch": bins, "voices": utterances(view, rng, self.utterances), "face": flat(still),
             "target": flat(faces.resample(frontal)[now]),
         }  # fmt: skip
         if self.posed:
@@ -162,11 +180,13 @@ class Pairs:
     """`features(view, rng)` of the stage `image_translation`: two random frames of a clip.
 
     `portrait` and `target` uint8 (S, S, 3) RGB, `drawing` of the target's landmarks (and, `own`, of the portrait's) uint8
-    (S, S, 3), `window` (3,): centre and half width of the target's mouth in [-1, 1].
+    (S, S, 3), `window` (3,): centre and half width of the target's mouth in [-1, 1]; with `bent` also the portrait bent to
+    the target's landmarks, uint8 (S, S, 3).
     """
 
     finer: int = 1
     own: bool = False
+    bent: bool = False
     jitter: float = field(default=0.0)
 
     def __call__(self, view, rng: np.random.Generator) -> dict:
@@ -183,7 +203,11 @@ class Pairs:
             "portrait": portrait, "target": target, "drawing": draw(points[1], size, self.finer),
             "window": np.array([*(mouth.mean(0) / size * 2 - 1), half / size * 2], np.float32),
         }  # fmt: skip
-        return made | ({"own": draw(points[0], size, self.finer)} if self.own else {})
+        if self.own:
+            made["own"] = draw(points[0], size, self.finer)
+        if self.bent:
+            made["bent"] = cartoon.bend(portrait, *points)
+        return made
 
 
 def draw(points: np.ndarray, size: int, finer: int = 1) -> np.ndarray:

@@ -392,7 +392,7 @@ def resunet(case: Case, weights: Weights) -> Arrays:
         return {"raw": _first(raw), **statistics}
     call = jax.jit(lambda v, x: network.apply(v, x, capture_intermediates=is_level))
     raw, state = call(variables, x)
-    made = {"raw": _first(raw), "image": _first(translation.shown(raw))}
+    made = {"raw": _first(raw), "image": _first(translation.shown(translation.picture(raw)))}
     level, number = state["intermediates"]["model"], 0
     while level:
         made[f"level{number}"] = _first(level["__call__"][0])

@@ -20,6 +20,7 @@ from talkbench.geometry.topology import (
     OUTER_MOUTH,
     RIGHT_BROW,
     RIGHT_EYE,
+    T_SHAPE,
 )
 
 _OPEN = (JAW, RIGHT_BROW, LEFT_BROW, NOSE)
@@ -137,19 +138,25 @@ def same_speaker(similarity: jax.Array, who: jax.Array) -> jax.Array:
     return sum((jax.nn.logsumexp(logits, axis) - right).mean() for axis in (0, 1)) / 2
 
 
-def spread(fake: jax.Array, real: jax.Array, which: np.ndarray) -> jax.Array:
-    """How far a clip's amount of motion is from the true one; ours: squared terms alone make heads stand still.
+def manner(fake: jax.Array, real: jax.Array, still: np.ndarray, rate: float) -> jax.Array:
+    """How far the way a head moves is from the true one, whatever moves when; ours: squared terms alone make heads stand still.
 
     Args:
-        fake, real: (B, N, 204). which: indices of the landmarks that tell the head's pose.
+        fake, real: (B, N, 204). still: (P, 3), the `T_SHAPE` of a face at rest. rate: frames a second.
 
     Returns:
-        Mean absolute difference of the deviations over a clip, and 10 times that of the steps' sizes (RMS).
+        Mean over clips of the squared differences of logarithms of yaw's and pitch's deviations (degrees) and mean speeds
+        (degrees a second), summed.
     """
-    ours, theirs = points(fake)[:, :, which], points(real)[:, :, which]
+    arms = still - still.mean(0)
+    inertia = np.square(arms).sum() * np.eye(3) - arms.T @ arms
 
     def amounts(x):
-        step = jnp.sqrt(jnp.square(jnp.diff(x, axis=1)).mean(1) + 1e-10)
-        return jnp.sqrt(x.var(1) + 1e-8), 10 * step
+        where = points(x)[:, :, T_SHAPE]
+        lever = jnp.cross(arms, where - where.mean(2, keepdims=True)).sum(2)
+        angles = jnp.rad2deg(lever @ np.linalg.inv(inertia).T)[..., :2]  # about x and y; for small ones
+        speed = rate * jnp.sqrt(jnp.square(jnp.diff(angles, axis=1)) + 1e-6).mean(1)
+        deviation = jnp.sqrt(angles.var(1) + 1e-4)
+        return jnp.log(jnp.concatenate([deviation + 0.3, speed + 1.0], -1))
 
-    return sum(jnp.abs(a - b).mean() for a, b in zip(amounts(ours), amounts(theirs), strict=True))
+    return jnp.square(amounts(fake) - amounts(real)).sum(-1).mean()

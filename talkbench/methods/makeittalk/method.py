@@ -15,13 +15,14 @@ from talkbench.methods.makeittalk import (
     speaker_vector,
     translation,
 )
+from talkbench.methods.makeittalk.cartoon import bend
 from talkbench.methods.makeittalk.stages import (
     content_motion,
     converter,
     ear,
     networks,
-    picture_input,
     stages,
+    translated,
     voice_params,
 )
 from talkbench.methods.method import Driving, Method
@@ -35,8 +36,9 @@ _CHUNK = 64  # frames of sound are padded to a multiple of it, so that few lengt
 
 
 def animator(config: ConfigDict, variables: dict):
-    """`f(samples, count, scene, head=True, lips=0) -> landmarks (count, 68, 3)`: sound and a framed face (`framing.frame`) to
-    posed network units at 25 frames/s.
+    """`f(samples, count, scene, head=True, lips=0, voice=None) -> landmarks (count, 68, 3)`: sound and a framed face
+    (`framing.frame`) to posed network units at 25 frames/s. `voice`: other recordings of the speaker
+    (samples), from which the speaker vector is taken instead; a few seconds tell little of a voice.
 
     Segments of the speaker branch's training length follow each other, each from where the last one has left the head: what
     it starts with beyond that fades out (`postprocess.settle`), and smoothing goes over the joints. In frame 0 the speaker
@@ -61,10 +63,11 @@ def animator(config: ConfigDict, variables: dict):
         )
         return made["displacement"]
 
-    def animate(samples, count, scene, head=True, lips=0.0):
+    def animate(samples, count, scene, head=True, lips=0.0, voice=None):
         frames = int(np.ceil(count / features.STEP))
-        mel, bins, _ = hearing.hear(samples)
-        loud = speaker_vector.trim_silence(speaker_vector.raise_volume(np.asarray(samples, np.float64)))
+        mel, bins = hearing.hear(samples)
+        known = np.asarray(samples if voice is None else voice, np.float64)
+        loud = speaker_vector.trim_silence(speaker_vector.raise_volume(known))
         vector = speaker_vector.speaker_vector(lambda mels: encode(sides["voice_conversion"], mels), loud)
         vector = np.nan_to_num(vector).astype(np.float32)  # silence has no voice
         rounded = -(-frames // _CHUNK) * _CHUNK
@@ -113,11 +116,11 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
     side = variables["image_translation"]
 
     @jax.jit
-    def draw(side, portrait, drawings, own):
-        wide = lambda x: None if x is None else jax.numpy.broadcast_to(x, drawings.shape)  # noqa: E731
-        seen = picture_input(wide(portrait), drawings, wide(own))
+    def draw(side, portrait, drawings, own, bent):
+        given = {"portrait": portrait, "drawing": drawings, "own": own, "bent": bent}
+        given = {k: jax.numpy.broadcast_to(x, drawings.shape) for k, x in given.items() if x is not None}
         weights = {"params": side["params"]["translation"], "batch_stats": side["stats"]["translation"]}
-        return translation.shown(net.apply(weights, seen))[..., ::-1]
+        return translation.shown(translated(net, weights, given)[0])[..., ::-1]
 
     def generate(
         source: np.ndarray, driving: Driving, *, cartoon=False, head=True, lips=0.0, landmarks=None
@@ -144,7 +147,8 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
 
         def drawn(points):
             drawings = np.stack([features.draw(face, size, model.finer) for face in points])
-            return draw(side, source, drawings, own)
+            bent = np.stack([bend(source, found, face) for face in points]) if model.bent else None
+            return draw(side, source, drawings, own, bent)
 
         return np.clip(np.rint(in_batches(drawn, batch, points) * 255), 0, 255).astype(np.uint8)
 

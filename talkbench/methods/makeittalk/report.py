@@ -3,9 +3,9 @@
     python -m talkbench.methods.makeittalk.report [--checkpoint FILE] [--every 1]
 
 In the synthetic set how a head moves cannot be heard in a stranger's voice (both are drawn independently), so speaker
-awareness is measured on people of the training set saying something new (split `val`), with one stranger's portrait for all.
-The ablation, with and without the speaker branch, is of the test split's people. Both are of landmarks, before pictures are
-drawn.
+awareness is measured on people of the training set saying something new (split `val`), with one stranger's portrait for all;
+once with the speaker vector of their known recordings, and once with that of the three new seconds alone. The ablation, with
+and without the speaker branch, is of the test split's people. Both are of landmarks, before pictures are drawn.
 """
 
 import argparse
@@ -61,22 +61,27 @@ def measure(config: ConfigDict, variables: dict, every: int = 1) -> dict[str, fl
     standard, animate = framing.standard_face(config.model.standard_face), animator(config, variables)
     size = config.data.size
 
-    def moved(clip: Clip, source: np.ndarray, head: bool = True) -> np.ndarray:
+    def moved(
+        clip: Clip, source: np.ndarray, head: bool = True, voice: np.ndarray | None = None
+    ) -> np.ndarray:
         scene = framing.frame(source, size, standard)
-        return scene.pixels(animate(clip.audio, clip.num_frames, scene, head))
+        return scene.pixels(animate(clip.audio, clip.num_frames, scene, head, voice=voice))
 
     test = SyntheticSource("test", size)
     tested = [test.clip(name) for name in test.clip_ids[::every]]
     portrait = tested[0].landmarks[0]
     val = SyntheticSource("val", size)
-    made, true = [], []
+    made, once, true = [], [], []
     for person, name in list(zip(SPLITS["val"].identities, val.clip_ids, strict=True))[::every]:
-        made.append(manner(turned(moved(val.clip(name), portrait), standard)))
-        split = SPLITS["train"]
-        known = [controls(person, clip, split.num_frames).pose[:, :2] for clip in split.clips]
-        true.append(np.mean([manner(angles) for angles in known], 0))
+        split, clip = SPLITS["train"], val.clip(name)
+        known = [controls(person, number, split.num_frames) for number in split.clips]
+        true.append(np.mean([manner(one.pose[:, :2]) for one in known], 0))
+        voice = np.concatenate([one.audio for one in known])
+        for rows, heard in ((made, voice), (once, None)):
+            rows.append(manner(turned(moved(clip, portrait, voice=heard), standard)))
     made, true = np.array(made), np.array(true)
     figures = {"speaker_aware_pairs": awareness(made, true), "people": len(made)}
+    figures["speaker_aware_pairs_heard_once"] = awareness(np.array(once), true)
     names = ("yaw_amplitude", "pitch_amplitude", "yaw_speed", "pitch_speed")
     for name, ours, theirs in zip(names, made.T, true.T, strict=True):
         figures[f"{name}_r"] = landmark.correlation(ours, theirs)

@@ -29,21 +29,29 @@ class VoiceEncoder(nn.Module):
     """Power mel (B, T, 40) -> speaker vectors (B, features) of length 1, none negative.
 
     Attributes:
-        logarithm: take the mel's logarithm first, which learns sooner; not published.
+        logarithm: take the mel's logarithm first; averaged: take the mean of the LSTM's outputs, not the last one. Both
+            learn much sooner; neither is published.
     """
 
     hidden: int = 256
     features: int = 256
     layers: int = 3
     logarithm: bool = False
+    averaged: bool = False
 
     @nn.compact
     def __call__(self, mels: jax.Array) -> jax.Array:
         if self.logarithm:
             mels = jnp.log(jnp.maximum(mels, 1e-6)) / 4 + 1
-        last = LSTM(self.hidden, self.layers, name="lstm")(mels)[:, -1]
-        raw = nn.relu(Linear(self.features, name="linear")(last))
+        heard = LSTM(self.hidden, self.layers, name="lstm")(mels)
+        raw = nn.relu(Linear(self.features, name="linear")(heard.mean(1) if self.averaged else heard[:, -1]))
         return raw / jnp.maximum(jnp.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
+
+
+def mean_voice(vectors: jax.Array) -> jax.Array:
+    """A speaker's vector of those of several utterances: (..., N, E) -> (..., E) of length 1."""
+    mean = vectors.mean(-2)
+    return mean / jnp.maximum(jnp.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)
 
 
 def power_mel(samples: np.ndarray) -> np.ndarray:

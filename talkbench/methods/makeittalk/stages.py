@@ -9,10 +9,10 @@ from ml_collections import ConfigDict
 
 from talkbench.evaluators import builtin
 from talkbench.geometry.topology import T_SHAPE
-from talkbench.methods.makeittalk import convert, features, losses, translation
+from talkbench.methods.makeittalk import convert, faces, features, framing, losses, translation
 from talkbench.methods.makeittalk.audio import WINDOW
 from talkbench.methods.makeittalk.networks import ContentBranch, SequenceDiscriminator, SpeakerBranch
-from talkbench.methods.makeittalk.speaker_vector import GAIN, VoiceEncoder
+from talkbench.methods.makeittalk.speaker_vector import GAIN, PARTIAL, VoiceEncoder, mean_voice
 from talkbench.methods.makeittalk.translation import ResUnet
 from talkbench.methods.makeittalk.voice_conversion import PITCHES, AutoVC
 from talkbench.nn.norm import BatchNorm
@@ -22,6 +22,7 @@ from talkbench.weights import readers, store
 from talkbench.weights.vgg import convert_vgg
 
 SHOWN = 6  # rows of a sample grid
+INPUTS = ("drawing", "portrait", "own", "bent")  # of the translation network, in the order of its channels
 TEACHERS = ("vgg19", "landmarks", "none")
 
 
@@ -39,7 +40,7 @@ def networks(config: ConfigDict) -> dict:
         "content": ContentBranch(**section("content")),
         "speaker": SpeakerBranch(**section("speaker")),
         "discriminator": SequenceDiscriminator(**section("discriminator")),
-        "translation": ResUnet(**section("translation")),
+        "translation": ResUnet(**section("translation"), outputs=translation.MIXED if model.bent else 3),
     }
 
 
@@ -171,7 +172,11 @@ def _hearing(config: ConfigDict) -> Callable:
     encoder, converted = networks(config)["voice_encoder"], converter(config)
 
     def hearing(side, batch):
-        vector = encoder.apply({"params": voice_params(side)}, batch["voice"])
+        clips, count = batch["voices"].shape[:2]
+        each = encoder.apply(
+            {"params": voice_params(side)}, batch["voices"].reshape(clips * count, PARTIAL, -1)
+        )
+        vector = mean_voice(each.reshape(clips, count, -1))
         made = converted(side, batch["mel"], batch["pitch"], vector)
         return jax.lax.stop_gradient((made, vector))
 
@@ -179,6 +184,13 @@ def _hearing(config: ConfigDict) -> Callable:
 
 
 # ---------------------------------------------------------------------------------------------- landmark branches
+
+
+def _speech(config: ConfigDict, name: str) -> features.Speech:
+    model = config.model
+    return features.Speech(
+        ear(config), model.frames[name], model.standard_face, model.utterances, posed=name == "speaker"
+    )
 
 
 def content_stage(config: ConfigDict, trained: dict) -> Stage:
@@ -216,7 +228,7 @@ def content_stage(config: ConfigDict, trained: dict) -> Stage:
 
     return Stage(
         "content",
-        features.Speech(ear(config), config.model.frames.content, config.model.standard_face),
+        _speech(config, "content"),
         init,
         loss,
         _weights(config, "content"),
@@ -256,6 +268,7 @@ def speaker_stage(config: ConfigDict, trained: dict) -> Stage:
     branch, critic = nets["speaker"], nets["discriminator"]
     hearing, motion = _hearing(config), content_motion(config)
     adversarial = "realism" in weights
+    still = framing.standard_face(config.model.standard_face)[T_SHAPE]
 
     def init(key, batch):
         keys = jax.random.split(key, 2)
@@ -289,7 +302,7 @@ def speaker_stage(config: ConfigDict, trained: dict) -> Stage:
         fake, real = base + made["displacement"], batch["posed_target"]
         frames = real.shape[0] * real.shape[1]
         terms = {name: value / frames for name, value in losses.squared(fake, real).items()}
-        terms["spread"] = losses.spread(fake, real, T_SHAPE)
+        terms["manner"] = losses.manner(fake, real, still, faces.MODEL_RATE)
         if adversarial:
             scores = judged(discriminator["params"]["discriminator"], made, fake, rng)
             terms["realism"] = losses.realism(scores) / frames
@@ -303,7 +316,7 @@ def speaker_stage(config: ConfigDict, trained: dict) -> Stage:
 
     return Stage(
         "speaker",
-        features.Speech(ear(config), config.model.frames.speaker, config.model.standard_face, posed=True),
+        _speech(config, "speaker"),
         init,
         loss,
         weights,
@@ -316,10 +329,19 @@ def speaker_stage(config: ConfigDict, trained: dict) -> Stage:
 # ---------------------------------------------------------------------------------------------- pictures
 
 
-def picture_input(portrait: jax.Array, drawing: jax.Array, own: jax.Array | None = None) -> jax.Array:
-    """uint8 RGB (B, S, S, 3) portrait, drawing (its own channel order), and the portrait's drawing -> (B, S, S, 6 or 9)."""
-    parts = [drawing, portrait[..., ::-1], *([] if own is None else [own])]
-    return jnp.concatenate([part.astype(jnp.float32) / 255 for part in parts], -1)
+def translated(net: ResUnet, variables: dict, given: dict, train: bool = False) -> tuple[jax.Array, dict]:
+    """The picture that the translation network makes of drawn landmarks, BGR (B, S, S, 3), and its new statistics.
+
+    Args:
+        given: uint8 (B, S, S, 3), of which the network sees all: `drawing` of the landmarks to reach and, if it has them,
+            `own` of the portrait's, both in their own channel order; RGB `portrait` and, if it has it, `bent`, the portrait
+            bent to those landmarks.
+    """
+    seen = {name: given[name].astype(jnp.float32) / 255 for name in INPUTS if name in given}
+    seen |= {name: seen[name][..., ::-1] for name in ("portrait", "bent") if name in seen}
+    raw, new = net.apply(variables, jnp.concatenate(list(seen.values()), -1), train, mutable=["batch_stats"])
+    whole = (seen["bent"], seen["portrait"]) if "bent" in seen else ()
+    return translation.picture(raw, whole), new
 
 
 def image_translation_stage(config: ConfigDict) -> Stage:
@@ -340,11 +362,10 @@ def image_translation_stage(config: ConfigDict) -> Stage:
             return dict(enumerate(builtin.teacher()[0](variables, picture[..., ::-1])))
         return {}
 
-    def seen(batch):
-        return picture_input(batch["portrait"], batch["drawing"], batch.get("own"))
-
     def init(key, batch):
-        made = net.init(key, seen(batch))
+        made = net.init(
+            key, jnp.concatenate([batch[name] for name in INPUTS if name in batch], -1).astype(jnp.float32)
+        )
         return {
             "params": {"translation": made["params"]},
             "stats": {"translation": made["batch_stats"]},
@@ -352,8 +373,8 @@ def image_translation_stage(config: ConfigDict) -> Stage:
 
     def loss(params, stats, _, frozen, batch, rng):
         variables = {"params": params["translation"], "batch_stats": stats["translation"]}
-        raw, new = net.apply(variables, seen(batch), True, mutable=["batch_stats"])
-        made, target = jnp.tanh(raw), batch["target"][..., ::-1].astype(jnp.float32) / 255
+        made, new = translated(net, variables, batch, True)
+        target = batch["target"][..., ::-1].astype(jnp.float32) / 255
         terms = dict(translation.losses(made, target, partial(maps, frozen), "style" in weights))
         terms["mouth"] = translation.window_difference(made, target, batch["window"])
         return terms, ({"translation": new["batch_stats"]}, {})
@@ -362,13 +383,13 @@ def image_translation_stage(config: ConfigDict) -> Stage:
         """Portrait, drawing, true frame, drawn frame."""
         variables = {"params": side["params"]["translation"], "batch_stats": side["stats"]["translation"]}
         rows = {name: value[:SHOWN] for name, value in batch.items()}
-        made = translation.shown(net.apply(variables, seen(rows)))[..., ::-1]
+        made = translation.shown(translated(net, variables, rows)[0])[..., ::-1]
         unit = [rows[name].astype(jnp.float32) / 255 for name in ("portrait", "drawing", "target")]
         return jnp.stack([*unit, made], 1)
 
     return Stage(
         "image_translation",
-        features.Pairs(model.finer, model.own_drawing, model.jitter),
+        features.Pairs(model.finer, model.own_drawing, model.bent, model.jitter),
         init,
         loss,
         weights,

@@ -81,9 +81,27 @@ class ResUnet(nn.Module):
         return Level(self.widths, self.outputs, outermost=True, name="model")(x, train)
 
 
-def shown(raw: jax.Array) -> jax.Array:
-    """The network's output as a picture in [0, 1]: tanh, negative values black."""
-    return jnp.maximum(jnp.tanh(raw), 0)
+MIXED = 6  # outputs of a network whose picture is a mix
+
+
+def picture(raw: jax.Array, whole: tuple[jax.Array, ...] = ()) -> jax.Array:
+    """What the network's output (N, H, W, 3) shows, BGR: its tanh.
+
+    Args:
+        whole: pictures (N, H, W, 3) in [0, 1]; with two of them `raw` has `MIXED` channels, and each pixel is a mix, weighed by
+            the softmax of the last three, of what the first three show and of those pictures. Ours: the network's finest
+            level sees half the resolution, which at 64 px is too little.
+    """
+    drawn = jnp.tanh(raw[..., :3])
+    if not whole:
+        return drawn
+    weights = jax.nn.softmax(raw[..., 3:])
+    return sum(weights[..., i, None] * layer for i, layer in enumerate((drawn, *whole)))
+
+
+def shown(made: jax.Array) -> jax.Array:
+    """A `picture` in [0, 1]: negative values black."""
+    return jnp.maximum(made, 0)
 
 
 def gram(features: jax.Array) -> jax.Array:

@@ -1,8 +1,10 @@
 """The cartoon warp on a toy, triangles, puppet files."""
 
+import cv2
 import numpy as np
 import pytest
 
+from talkbench.data.synthetic.source import synthetic_clip
 from talkbench.methods.makeittalk import cartoon
 
 SQUARE = np.array([[0, 0], [7, 0], [0, 7], [7, 7]], float)
@@ -83,3 +85,20 @@ def test_puppet_files(tmp_path):
     (tmp_path / "toy_face_close_mouth.txt").write_text("1 2 3")
     with pytest.raises(ValueError, match="3 numbers, expected 68 landmarks"):
         cartoon.read_puppet(tmp_path, "toy")
+
+
+def test_a_photograph_is_bent_as_a_drawing_is():
+    """On the host, for training examples: the same picture as the warp's but for pixels on edges."""
+    rng, clip = np.random.default_rng(0), synthetic_clip(3, 0, 25, 64)
+    smooth = cv2.GaussianBlur(rng.uniform(0, 255, (64, 64, 3)), (0, 0), 3)
+    picture = (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
+    first, last = clip.landmarks[0], clip.landmarks[0] + rng.normal(0, 0.5, (68, 3))
+    still = cartoon.bend(picture, first, first)
+    np.testing.assert_array_equal(still, picture)
+    points = [np.concatenate([p[:, :2] - 0.5, cartoon.border(64, 64)]) for p in (first, last)]
+    mesh = cartoon.triangles(first - 0.5, 64, 64)
+    warped, covered = cartoon.warp(picture.astype(np.float32), points[0], points[1][None], mesh)
+    off = np.abs(cartoon.bend(picture, first, last) - np.asarray(warped[0]))[np.asarray(covered[0])]
+    assert np.median(off) < 1 and np.percentile(off, 98) < 8
+    outside = first - [40, 0, 0]  # a face that sticks out of the picture counts at its border
+    assert cartoon.bend(picture, outside, last).shape == picture.shape

@@ -1,10 +1,13 @@
 """Losses against values that a reader can work out."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from talkbench.methods.makeittalk import losses, translation
+from talkbench.geometry.rotations import head_rotation
+from talkbench.geometry.topology import T_SHAPE
+from talkbench.methods.makeittalk import framing, losses, translation
 
 
 def test_neighbours():
@@ -61,4 +64,33 @@ def test_translation_terms():
     # Gram matrices of ones: one channel, 2 / 2; three channels of twos, 8 / 6
     assert terms["style"] == pytest.approx(3e7 * (1 + (8 / 6) ** 2))
     assert "style" not in translation.losses(a, b, lambda x: {"first": x})
-    np.testing.assert_allclose(translation.shown(jnp.array([-1.0, 1.0])), [0, np.tanh(1)], rtol=1e-6)
+    raw = jnp.array([-1.0, 1.0, 0.0])
+    np.testing.assert_allclose(translation.shown(translation.picture(raw)), [0, np.tanh(1), 0], rtol=1e-6)
+    mixed = translation.picture(
+        jnp.concatenate([raw, jnp.log(jnp.array([1.0, 2.0, 1.0]))]), (0.5 + 0 * raw, 1 + 0 * raw)
+    )
+    np.testing.assert_allclose(mixed, np.tanh(raw) / 4 + 0.25 + 0.25, rtol=1e-5)
+
+
+def test_manner_is_how_much_and_how_fast_not_when():
+    standard = framing.standard_face()
+    time = np.arange(188) / 62.5
+
+    def nodding(yaw, pitch, rate, phase=0.0):
+        wave = np.sin(2 * np.pi * rate * time + phase)
+        angles = np.stack([yaw * wave, pitch * wave, 0 * wave], -1)
+        return (standard @ head_rotation(angles).swapaxes(1, 2)).reshape(1, 188, 204)
+
+    def between(a, b):
+        return float(losses.manner(a, b, standard[T_SHAPE], 62.5))
+
+    whole = nodding(8, 4, 1.0)
+    assert between(whole, whole) == 0
+    assert between(nodding(8, 4, 1.0, phase=1.0), whole) < 0.02
+    assert between(nodding(8, 4, 2.0), whole) == pytest.approx(2 * np.log(2) ** 2, rel=0.15)  # both speeds
+    assert between(nodding(4, 4, 1.0), whole) == pytest.approx(
+        2 * np.log(2) ** 2, rel=0.2
+    )  # yaw's way and speed
+    still = jnp.broadcast_to(standard.reshape(204), (1, 188, 204))
+    slope = jax.grad(lambda x: losses.manner(x, whole, standard[T_SHAPE], 62.5))(still)
+    assert np.isfinite(slope).all()

@@ -29,7 +29,7 @@ SMALL = {
     "model.speaker.feed_forward": "16", "model.speaker.widths": "[16, 16]", "model.discriminator.width": "8",
     "model.discriminator.feed_forward": "8", "model.discriminator.widths": "[8, 8]", "model.translation.widths": "[8, 8]",
     "model.finer": "2", "optimizer.warmup_steps": "1", "loss.image_translation.perceptual": "0.0",
-    "model.perceptual": "none", "loss.speaker.spread": "0.1",
+    "model.perceptual": "none", "model.utterances": "2",
 }  # fmt: skip
 FALLS = {
     "voice_conversion": ("fine", 0.5),
@@ -75,7 +75,7 @@ def test_all_stages_overfit_one_batch(trained):
         assert all(np.isfinite(list(row.values())).all() for row in losses), name
         term, factor = FALLS[name]
         assert losses[-1][term] < factor * losses[0][term], name
-    assert {"realism", "real", "fake", "spread"} <= curves["speaker"][0].keys()
+    assert {"realism", "real", "fake", "manner"} <= curves["speaker"][0].keys()
     assert "voice" in curves["voice_conversion"][0] and "mouth" in curves["image_translation"][0]
 
 
