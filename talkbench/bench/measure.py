@@ -223,7 +223,8 @@ def judge(request: dict) -> dict:
         clip, looking = subject.clip(subject.DRAWN), builtin.BY_NAME[name]()
         looks = ("sync", "embed", "features", "landmarks", "distance", "pose")
         method = next(m for m in looks if hasattr(looking, m))
-        beside = {"sync": (clip.audio,), "distance": (clip.frames,)}.get(method, ())
+        other = {"sync": "audio", "distance": "frames"}.get(method)
+        beside = (getattr(clip, other),) if other else ()
         # Another order each time: the landmark judge remembers the clips that it was shown last.
         call = lambda number: getattr(looking, method)(np.roll(clip.frames, number + 1, 0), *beside)  # noqa: E731
         size, frames = subject.DRAWN, len(clip.frames)

@@ -48,8 +48,8 @@ JUDGED["sync"] = (
     "frame drop",
 )  # the best offset's: a shift changes which one that is
 OF_ONE_METRIC = {"av_offset": ("time shift",), "csim_source": ("blur", "jpeg", "noise")}
-# Of the generated side alone; KID, being unbiased, is below 0 for equal sets.
-NO_PERFECT_VALUE = ("cpbd", "lse", "csim_source", "kid")
+# Of the generated side alone; KID, being unbiased, and FID-infinity, extrapolated, are below 0 for equal sets.
+NO_PERFECT_VALUE = ("cpbd", "warping_error", "lse", "csim_source", "kid", "fid_infinity")
 ROUNDING = {"fid": 1e-3, "csim": 1e-6}  # of a matrix root, of a norm
 PERFECT = {
     "psnr": 100.0,

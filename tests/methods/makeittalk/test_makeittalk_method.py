@@ -183,7 +183,7 @@ def test_full_size_step_has_the_right_shapes(preset):
         sound = {
             "mel": shape(count + 17, 80),
             "pitch": shape(count + 17, dtype=jnp.int32),
-            "voice": shape(160, 40),
+            "voices": shape(config.model.utterances, 160, 40),
         }
         return sound | {"face": shape(204), "target": shape(count, 204)}
 
@@ -200,8 +200,10 @@ def test_full_size_step_has_the_right_shapes(preset):
     }  # fmt: skip
     if config.model.own_drawing:
         batches["image_translation"]["own"] = picture
+    if config.model.bent:
+        batches["image_translation"]["bent"] = picture
     vgg = jax.eval_shape(VGG().init, jax.random.key(0), shape(side, side, 3))
-    # Of tiny only what `trained` leaves out: its perceptual term and the portrait's own drawing.
+    # Of tiny only what `trained` leaves out: its perceptual term, the portrait's own drawing, the bent portrait.
     for stage in makeittalk.METHOD.stages(config)[0 if preset == "paper" else -1 :]:
         stage = stage(trained) if not hasattr(stage, "name") else stage
         paper_teacher = preset == "paper" and stage.name == "image_translation"
