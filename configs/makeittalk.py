@@ -38,6 +38,7 @@ def _paper(preset: str) -> dict:
             "voice_conversion": {"neck": 16, "freq": 16, "width": 512, "original": False},
             "content": {"prior": 256, "projected": 161, "hidden": 256, "layers": 3, "widths": (512, 256), "dropout": 0.5},
             "lip_weight": True,
+            "anonymous": False,  # the speaker branch is told where the portrait's head is, but not its shape
             "speaker": {
                 "hidden": 256, "layers": 3, "speaker": (256, 128, 128), "noise": 128, "width": 64, "encoder_layers": 2,
                 "heads": 2, "feed_forward": 2048, "widths": (512, 256), "dropout": 0.1, "use_face": False,
@@ -53,8 +54,9 @@ def _paper(preset: str) -> dict:
             "own_drawing": False,  # the portrait's landmarks too go into the translation network, drawn
             "jitter": 0.0,  # pixels, of those
             "bent": False,  # the portrait, bent by its triangles to the landmarks to reach, goes in too
-            # Post-processing (section 11): gains, the speaker's smoothing (frames), calibration of the content's rest, blinks.
-            "post": {"pose": 0.5, "lip_x": 2.0, "lip_y": 2.0, "smoothing": 31, "calibrate": True, "blink": True},
+            # Post-processing (section 11): gains, the speaker's smoothing (frames), calibration of the content's rest, blinks;
+            # rigid (ours): the speaker branch turns and moves the head as a whole.
+            "post": {"pose": 0.5, "lip_x": 2.0, "lip_y": 2.0, "smoothing": 31, "calibrate": True, "blink": True, "rigid": False},
         },
         "loss": {
             "voice_conversion": {"coarse": 1.0, "fine": 1.0, "codes": 1.0, "voice": 1.0},
@@ -81,22 +83,23 @@ def _reduced() -> dict:
         "data": {"size": 64},
         "model": {
             "tracker": "autocorrelation", "pitch_range": "M", "lookahead": 9, "converted": False, "detector": "synthetic", "utterances": 4,
+            "anonymous": True,
             "frames": {"voice_conversion": 128, "content": 64, "speaker": 188},
             "voice_encoder": {"hidden": 64, "features": 48, "layers": 1, "logarithm": True, "averaged": True},
             "voice_conversion": {"neck": 16, "freq": 4, "width": 64},
             "content": {"prior": 96, "projected": 48, "hidden": 96, "layers": 1, "widths": (128, 96), "dropout": 0.0},
             "speaker": {
-                "hidden": 32, "layers": 1, "speaker": (128, 64), "noise": 4, "width": 32, "encoder_layers": 2,
+                "hidden": 32, "layers": 1, "speaker": (512, 64), "noise": 4, "width": 32, "encoder_layers": 2,
                 "feed_forward": 128, "widths": (96, 64), "dropout": 0.0, "use_face": True,
             },
             "discriminator": {"width": 32, "layers": 1, "feed_forward": 64, "widths": (64, 32), "dropout": 0.0},
             "translation": {"widths": (24, 48, 64, 64)},
             "perceptual": "landmarks", "finer": 4, "own_drawing": True, "jitter": 0.5, "bent": True,
-            "post": {"pose": 1.0, "lip_x": 1.0, "lip_y": 1.2, "smoothing": 11, "calibrate": False, "blink": False},
+            "post": {"pose": 1.0, "lip_x": 1.0, "lip_y": 1.2, "smoothing": 11, "calibrate": False, "blink": False, "rigid": True},
         },
         "loss": {
             "content": {"motion": 2.0},
-            "speaker": {"manner": 4.0},
+            "speaker": {"manner": 30.0},
             "image_translation": {"l1": 10.0, "perceptual": 1.0, "mouth": 10.0},
         },
         "optimizer": fast(),
@@ -106,7 +109,7 @@ def _reduced() -> dict:
         "stages": {
             "voice_conversion": {"train": {"steps": 2000, "batch_size": 32}},
             "content": {"optimizer": fast(), "train": {"steps": 3000, "batch_size": 8}},
-            "speaker": {"optimizer": fast(), "train": {"steps": 2500, "batch_size": 24}},
+            "speaker": {"optimizer": fast(), "train": {"steps": 2000, "batch_size": 24}},
             "image_translation": {
                 "optimizer": fast(), "train": {"steps": 3000, "batch_size": 12, "ema_decay": 0.995}, "data": {"in_memory": True},
             },

@@ -64,7 +64,7 @@ def save(path: Path, tree: dict, meta: dict, half: bool = False) -> str:
     """
     flat = {name: _storable(value, half) for name, value in flatten(tree).items()}
     stored = digest(flat)
-    meta = {"format": FORMAT, "digest": stored, **meta}
+    meta = {"format": FORMAT, **meta, "digest": stored}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()

@@ -103,6 +103,14 @@ def test_another_kind_name_or_format_is_refused(saved, tmp_path):
     refused(saved, "of format 2")
 
 
+def test_what_was_read_can_be_changed_and_written_again(saved):
+    kept, meta = load(saved)
+    kept["video"]["params"]["net"]["count"] = np.int32(8)
+    stored = save(saved, kept, meta)
+    back, again = load(saved)
+    assert stored == again["digest"] != meta["digest"] and back["video"]["params"]["net"]["count"] == 8
+
+
 def test_foreign_files_are_refused(tmp_path):
     path = tmp_path / "foreign.npz"
     for content in (b"", b"text", b"PK\x03\x04", b"\x80\x04K\x01.", b"\x93NUMPY\x01\x00"):

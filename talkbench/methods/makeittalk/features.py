@@ -8,8 +8,17 @@ import cv2
 import numpy as np
 
 from talkbench.data.store import Store, clips_by_identity
-from talkbench.geometry.topology import MOUTH
-from talkbench.methods.makeittalk import audio, cartoon, drawing, faces, framing, pitch, speaker_vector
+from talkbench.geometry.topology import MOUTH, T_SHAPE
+from talkbench.methods.makeittalk import (
+    audio,
+    cartoon,
+    drawing,
+    faces,
+    framing,
+    losses,
+    pitch,
+    speaker_vector,
+)
 from talkbench.methods.makeittalk.audio import WINDOW
 
 STEP = faces.VIDEO_RATE / faces.MODEL_RATE  # video frames between two of the networks' frames
@@ -99,6 +108,33 @@ def _landmarks(view) -> np.ndarray:
     return view.landmarks
 
 
+def manner(view, frames: int, standard: str) -> np.ndarray:
+    """How a view's speaker moves the head, (4,): `losses.amounts` of stretches of `frames` frames, the mean over those of all
+    clips of the speaker in the view's store (or of this clip alone).
+    """
+    clips = _clips_of(view)
+    rows = (
+        [_amounts(view.source, clip, frames, standard) for clip in clips]
+        if clips
+        else [_stretches(view, frames, standard)]
+    )
+    return np.concatenate(rows).mean(0).astype(np.float32)
+
+
+@lru_cache(maxsize=1 << 16)
+def _amounts(source, clip: str, frames: int, standard: str) -> np.ndarray:
+    return _stretches(source.view(clip), frames, standard)
+
+
+def _stretches(view, frames: int, standard: str) -> np.ndarray:
+    landmarks, face = _landmarks(view), framing.standard_face(standard)
+    moved = faces.resample(framing.frame(landmarks[0], view.frame(0).shape[1], face).units(landmarks))
+    count = len(moved) // frames
+    return losses.amounts(
+        moved[: count * frames].reshape(count, frames, 68, 3), face[T_SHAPE], faces.MODEL_RATE
+    )
+
+
 @dataclass(frozen=True)
 class Voices:
     """`features(view, rng)` of the stage `voice_conversion`.
@@ -130,7 +166,9 @@ class Speech:
 
     `mel` (frames + 17, 80), `pitch`, `voices` (utterances, 160, 40) of the speaker; `face` (204,) frontal at rest and
     `target` (frames, 204) frontal; with `posed` also `posed_face` (204,), the face at rest with the head as in the
-    stretch's first frame, `posed_target` (frames, 204), and `turn` (3, 3), of frontal displacements to that head.
+    stretch's first frame, `posed_target` (frames, 204), `turn` (3, 3), of frontal displacements to that head, and `seen_face`
+    (204,), the face that the speaker branch is told: the posed one or, `anonymous`, the standard face in its place; with
+    `mannered` also `manner` (4,), of the speaker.
     """
 
     ear: Ear
@@ -138,6 +176,8 @@ class Speech:
     standard: str = framing.SHIPPED
     utterances: int = 1
     posed: bool = False
+    anonymous: bool = False
+    mannered: bool = False
 
     def __call__(self, view, rng: np.random.Generator) -> dict:
         landmarks, standard = _landmarks(view), framing.standard_face(self.standard)
@@ -171,7 +211,12 @@ class Speech:
             depth = moved[0, :, 2].mean()
             rest[:, 2] -= depth
             moved[..., 2] -= depth
-            made |= {"posed_face": flat(rest), "posed_target": flat(moved), "turn": turn.astype(np.float32)}
+            told = framing.stance(moved[0], standard) if self.anonymous else rest
+            made |= {
+                "posed_face": flat(rest), "posed_target": flat(moved), "seen_face": flat(told), "turn": turn.astype(np.float32),
+            }  # fmt: skip
+        if self.mannered:
+            made["manner"] = manner(view, self.frames, self.standard)
         return made
 
 

@@ -69,6 +69,12 @@ def lift(points: np.ndarray, standard: np.ndarray) -> np.ndarray:
     return np.concatenate([np.asarray(points, np.float64)[:, :2], scale * seen[:, 2:]], 1)
 
 
+def stance(posed: np.ndarray, standard: np.ndarray) -> np.ndarray:
+    """The standard face standing as a posed one (68, 3) does, same shape and units: where a head is, but not whose."""
+    matrix, frontal = register(posed[None], standard)
+    return posed + (standard - frontal[0]) @ matrix[0, :3, :3]
+
+
 def frame(points: np.ndarray, size: int, standard: np.ndarray) -> Framing:
     """Framing of a face by its landmarks (68, 2 or more), pixels of a square picture; a depth of their own is not used,
     since detectors give none.

@@ -138,25 +138,36 @@ def same_speaker(similarity: jax.Array, who: jax.Array) -> jax.Array:
     return sum((jax.nn.logsumexp(logits, axis) - right).mean() for axis in (0, 1)) / 2
 
 
-def manner(fake: jax.Array, real: jax.Array, still: np.ndarray, rate: float) -> jax.Array:
-    """How far the way a head moves is from the true one, whatever moves when; ours: squared terms alone make heads stand still.
+def amounts(landmarks, still: np.ndarray, rate: float):
+    """How far and how fast a head turns, (..., 4): logarithms of yaw's and pitch's deviations (degrees, .3 added) and mean
+    speeds (degrees a second, 1 added). Angles are those of small turns from the front, whatever the face's size.
 
     Args:
-        fake, real: (B, N, 204). still: (P, 3), the `T_SHAPE` of a face at rest. rate: frames a second.
-
-    Returns:
-        Mean over clips of the squared differences of logarithms of yaw's and pitch's deviations (degrees) and mean speeds
-        (degrees a second), summed.
+        landmarks: (..., N, 68, 3), posed, in network units; a NumPy or a JAX array, and so is the answer.
+        still: (P, 3), the `T_SHAPE` of a face at rest. rate: frames a second.
     """
+    xp = landmarks.__array_namespace__()
     arms = still - still.mean(0)
     inertia = np.square(arms).sum() * np.eye(3) - arms.T @ arms
+    where = landmarks[..., T_SHAPE, :]
+    where = where - where.mean(-2, keepdims=True)
+    where = where * np.linalg.norm(arms) / xp.sqrt(xp.square(where).sum((-2, -1), keepdims=True))
+    lever = xp.cross(arms, where).sum(-2)
+    angles = xp.rad2deg(lever @ np.linalg.inv(inertia).T)[..., :2]  # about x and y
+    speed = rate * xp.sqrt(xp.square(xp.diff(angles, axis=-2)) + 1e-6).mean(-2)
+    deviation = xp.sqrt(angles.var(-2) + 1e-4)
+    return xp.log(xp.concatenate([deviation + 0.3, speed + 1.0], -1))
 
-    def amounts(x):
-        where = points(x)[:, :, T_SHAPE]
-        lever = jnp.cross(arms, where - where.mean(2, keepdims=True)).sum(2)
-        angles = jnp.rad2deg(lever @ np.linalg.inv(inertia).T)[..., :2]  # about x and y; for small ones
-        speed = rate * jnp.sqrt(jnp.square(jnp.diff(angles, axis=1)) + 1e-6).mean(1)
-        deviation = jnp.sqrt(angles.var(1) + 1e-4)
-        return jnp.log(jnp.concatenate([deviation + 0.3, speed + 1.0], -1))
 
-    return jnp.square(amounts(fake) - amounts(real)).sum(-1).mean()
+def manner(fake: jax.Array, real: jax.Array, still: np.ndarray, rate: float) -> jax.Array:
+    """How far the way a head moves is from its speaker's, whatever moves when.
+
+    Ours: squared terms alone make heads stand still.
+
+    Args:
+        fake: (B, N, 204). real: (B, 4), the speakers' `amounts`. still, rate: of `amounts`.
+
+    Returns:
+        Mean over clips of the summed squares of differences.
+    """
+    return jnp.square(amounts(points(fake), still, rate) - real).sum(-1).mean()

@@ -47,6 +47,7 @@ def animator(config: ConfigDict, variables: dict):
     """
     nets, model, hearing = networks(config), config.model, ear(config)
     convert, motion = converter(config), content_motion(config)
+    standard = framing.standard_face(model.standard_face)
     sides = {name: variables[name] for name in ("voice_conversion", "content", "speaker")}
     encode = jax.jit(lambda side, mels: nets["voice_encoder"].apply({"params": voice_params(side)}, mels))
 
@@ -83,11 +84,15 @@ def animator(config: ConfigDict, variables: dict):
                 stop = min(start + length, frames)
                 padded = seen[np.minimum(np.arange(start, start + length), len(seen) - 1)]
                 face = posed + (moves[start - 1] if start else 0)
+                told = framing.stance(face, standard) if model.anonymous else face
                 made = np.asarray(
-                    speaker(sides["speaker"], padded, vector, face.reshape(-1).astype(np.float32))
+                    speaker(sides["speaker"], padded, vector, told.reshape(-1).astype(np.float32))
                 )
                 made = made[: stop - start].reshape(-1, 68, 3)
-                moves[start:stop] = face - posed + postprocess.settle(made)
+                made = postprocess.settle(made)
+                moves[start:stop] = (
+                    face - posed + (postprocess.rigid(made, face) if model.post.rigid else made)
+                )
                 start = stop
             moves = model.post.pose * postprocess.head_motion(moves, model.post.smoothing)
         whole = postprocess.repair_lips((scene.posed + moves + lip).reshape(frames, -1))[0].reshape(-1, 68, 3)

@@ -99,11 +99,13 @@ class SpeakerBranch(nn.Module):
         z: jax.Array | None = None,
         face: jax.Array | None = None,
         train: bool = False,
+        content: jax.Array | None = None,
     ) -> dict[str, jax.Array]:
         """Displacement of one segment.
 
         Args:
             audio: (N, 18, 80).
+            content: what is returned under this name, if it is known; then only the length of `audio` counts.
             speaker: (1 or N, 256), three times the speaker vector.
             z: (N, noise), None for zeros.
             face: (1 or N, 204), for `use_face`.
@@ -112,7 +114,8 @@ class SpeakerBranch(nn.Module):
             displacement (N, 204), speaker (N, S) as encoded, content (N, hidden), encoded (1, N, width).
         """
         n = len(audio)
-        content = LSTM(self.hidden, self.layers, name="audio_content_encoder")(audio)[:, -1]
+        if content is None:
+            content = LSTM(self.hidden, self.layers, name="audio_content_encoder")(audio)[:, -1]
         voice = _MLP(self.speaker, name="spk_emb_encoder")(speaker)
         if train and self.perturbation:
             drawn = jax.random.normal(self.make_rng("noise"), voice.shape, voice.dtype)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.signal import savgol_filter
 
 from talkbench.geometry.topology import LID_PAIRS, MOUTH
-from talkbench.methods.makeittalk.faces import mouth_areas, to_pixels
+from talkbench.methods.makeittalk.faces import mouth_areas, register, to_pixels
 from talkbench.methods.makeittalk.networks import SEGMENT
 
 SHORTEST = 10  # windows; a shorter rest of a clip is dropped
@@ -96,6 +96,12 @@ def settle(displacement: np.ndarray, length: int = 30) -> np.ndarray:
     """
     left = np.clip(1 - np.arange(len(displacement)) / length, 0, 1)
     return displacement - left.reshape(-1, *[1] * (displacement.ndim - 1)) * displacement[:1]
+
+
+def rigid(displacement: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """The displacement (N, 68, 3) of `face` (68, 3) that turns and moves it whole, as the one given moves its T shape; ours."""
+    matrix, _ = register(face + displacement, face)
+    return (face - matrix[:, None, :3, 3]) @ matrix[:, :3, :3] - face
 
 
 def head_motion(displacement: np.ndarray, window: int) -> np.ndarray:

@@ -186,11 +186,9 @@ def _hearing(config: ConfigDict) -> Callable:
 # ---------------------------------------------------------------------------------------------- landmark branches
 
 
-def _speech(config: ConfigDict, name: str) -> features.Speech:
+def _speech(config: ConfigDict, name: str, **more: bool) -> features.Speech:
     model = config.model
-    return features.Speech(
-        ear(config), model.frames[name], model.standard_face, model.utterances, posed=name == "speaker"
-    )
+    return features.Speech(ear(config), model.frames[name], model.standard_face, model.utterances, **more)
 
 
 def content_stage(config: ConfigDict, trained: dict) -> Stage:
@@ -274,7 +272,7 @@ def speaker_stage(config: ConfigDict, trained: dict) -> Stage:
         keys = jax.random.split(key, 2)
         seen = windows(batch["mel"])
         speaker = jnp.zeros((1, nets["voice_encoder"].features))
-        made = branch.init(keys[0], seen[0], speaker, face=batch["posed_face"][:1])
+        made = branch.init(keys[0], seen[0], speaker, face=batch["seen_face"][:1])
         side = {"params": {"speaker": made["params"]}, "stats": {"speaker": {}}}
         if not adversarial:
             return side, None
@@ -291,18 +289,23 @@ def speaker_stage(config: ConfigDict, trained: dict) -> Stage:
         seen, lips = motion(frozen["content"], converted, batch["face"])
         base = batch["posed_face"][:, None] + turned(lips, batch["turn"])
 
-        def one(seen, vector, face, key):
+        def one(seen, vector, face, key, content=None):
             drop, noise = jax.random.split(key)
             return branch.apply(
-                {"params": params["speaker"]}, seen, vector[None], face=face[None], train=True,
+                {"params": params["speaker"]}, seen, vector[None], face=face[None], train=True, content=content,
                 rngs={"dropout": drop, "noise": noise},
             )  # fmt: skip
 
-        made = jax.vmap(one)(seen, GAIN * vector, batch["posed_face"], jax.random.split(rng, len(seen)))
+        vector, keys = GAIN * vector, jax.random.split(rng, len(seen))
+        made = jax.vmap(one)(seen, vector, batch["seen_face"], keys)
         fake, real = base + made["displacement"], batch["posed_target"]
         frames = real.shape[0] * real.shape[1]
         terms = {name: value / frames for name, value in losses.squared(fake, real).items()}
-        terms["manner"] = losses.manner(fake, real, still, faces.MODEL_RATE)
+        if "manner" in weights:
+            # Another's voice with these words and this head: what is said would else tell, by heart, how its speaker moves.
+            swapped = jax.vmap(one)(seen, jnp.roll(vector, 1, 0), batch["seen_face"], keys, made["content"])
+            moved = base + swapped["displacement"]
+            terms["manner"] = losses.manner(moved, jnp.roll(batch["manner"], 1, 0), still, faces.MODEL_RATE)
         if adversarial:
             scores = judged(discriminator["params"]["discriminator"], made, fake, rng)
             terms["realism"] = losses.realism(scores) / frames
@@ -316,7 +319,9 @@ def speaker_stage(config: ConfigDict, trained: dict) -> Stage:
 
     return Stage(
         "speaker",
-        _speech(config, "speaker"),
+        _speech(
+            config, "speaker", posed=True, anonymous=config.model.anonymous, mannered="manner" in weights
+        ),
         init,
         loss,
         weights,

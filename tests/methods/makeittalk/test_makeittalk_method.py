@@ -1,13 +1,16 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from talkbench import config as configs
 from talkbench.data.synthetic.source import synthetic_clip
 from talkbench.data.view import view_of
 from talkbench.geometry.topology import MOUTH, T_SHAPE
-from talkbench.methods.makeittalk import features, framing, pitch, postprocess
+from talkbench.methods.makeittalk import faces, features, framing, losses, pitch, postprocess
 from talkbench.methods.makeittalk import method as makeittalk
 from talkbench.methods.makeittalk.features import FeatureError
 from talkbench.methods.method import Driving
@@ -71,12 +74,35 @@ def trained(clip):
 def test_all_stages_overfit_one_batch(trained):
     _, _, curves = trained
     assert list(curves) == list(FALLS)
-    for name, losses in curves.items():
-        assert all(np.isfinite(list(row.values())).all() for row in losses), name
+    for name, rows in curves.items():
+        assert all(np.isfinite(list(row.values())).all() for row in rows), name
         term, factor = FALLS[name]
-        assert losses[-1][term] < factor * losses[0][term], name
+        assert rows[-1][term] < factor * rows[0][term], name
     assert {"realism", "real", "fake", "manner"} <= curves["speaker"][0].keys()
     assert "voice" in curves["voice_conversion"][0] and "mouth" in curves["image_translation"][0]
+
+
+def test_the_manner_term_hears_anothers_voice(trained, clip, monkeypatch):
+    config, sides, _ = trained
+    stage = makeittalk.METHOD.stages(config)[2](sides)
+    examples = [stage.features(view_of(clip), np.random.default_rng(i)) for i in range(3)]
+    batch = {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+    batch["manner"] = np.arange(12, dtype=np.float32).reshape(3, 4)
+    monkeypatch.setattr(losses, "manner", lambda fake, real, *_: (fake, real))
+    side, judge = stage.init(jax.random.key(0), batch)
+
+    @partial(jax.jit, compiler_options=QUICK)
+    def compared(batch):
+        return stage.generator_loss(
+            side["params"], side["stats"], judge, stage.frozen(), batch, jax.random.key(1)
+        )[0]["manner"]
+
+    moved, owed = compared(batch)
+    np.testing.assert_array_equal(owed, batch["manner"][[2, 0, 1]])
+    voices = np.array(batch["voices"])
+    voices[1] = voices[1, ..., ::-1]
+    changed = np.abs(np.asarray(compared(batch | {"voices": voices})[0]) - moved).max((1, 2))
+    assert changed[2] > 1e-6 and not changed[:2].any()
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +157,20 @@ def test_the_head_starts_where_the_source_has_it(frames, window):
     assert frames < window or np.abs(smooth[0]).mean() > 0.01  # smoothing alone moves it
 
 
+def test_a_rigid_motion_follows_the_t_shape():
+    rng, face = np.random.default_rng(0), framing.standard_face()
+    turns = Rotation.from_euler("xyz", rng.normal(0, 10, (5, 3)), degrees=True).as_matrix()
+    moved = face @ turns.swapaxes(1, 2) + rng.normal(0, 0.1, (5, 1, 3)) - face
+    torn = np.array(moved)
+    torn[:, :17] *= 0.5  # a jaw that stays behind
+    np.testing.assert_allclose(postprocess.rigid(moved, face), moved, atol=1e-9)
+    np.testing.assert_allclose(postprocess.rigid(torn, face), moved, atol=1e-9)
+    middle = face[T_SHAPE].mean(0)
+    np.testing.assert_allclose(
+        postprocess.rigid(0.2 * (face - middle)[None], face), 0, atol=1e-9
+    )  # growth is none
+
+
 def test_framing_finds_depth_and_turns_back(clip):
     standard = framing.standard_face()
     truth = clip.landmarks[10].astype(np.float64)
@@ -140,6 +180,26 @@ def test_framing_finds_depth_and_turns_back(clip):
     turned = (scene.frontal - scene.frontal.mean(0)) @ scene.turn.T
     np.testing.assert_allclose(turned, scene.posed - scene.posed.mean(0), atol=1e-9)
     assert abs(np.linalg.norm(scene.frontal[45] - scene.frontal[36]) - 1) < 0.2
+
+
+def test_a_stance_keeps_where_a_head_is_and_forgets_whose(clip):
+    standard = framing.standard_face()
+    still = standard[T_SHAPE].mean(0)
+    turn = Rotation.from_euler("xyz", (10, 25, -5), degrees=True).as_matrix()
+    place = (standard - still) @ turn.T + [0.3, -0.2, 0.0]
+    np.testing.assert_allclose(framing.stance(place, standard), place, atol=1e-6)
+    other = np.array(place)
+    other[48:68] *= 1.3  # no point that registration uses
+    np.testing.assert_allclose(framing.stance(other, standard), place, atol=1e-6)
+    ear = features.Ear("autocorrelation", "M", 9)
+    told = [
+        features.Speech(ear, 20, posed=True, anonymous=anonymous)(view_of(clip), np.random.default_rng(1))
+        for anonymous in (False, True)
+    ]
+    np.testing.assert_array_equal(told[0]["seen_face"], told[0]["posed_face"])
+    anonymous, face = (x.reshape(68, 3) for x in (told[1]["seen_face"], told[1]["posed_face"]))
+    np.testing.assert_allclose(faces.register(anonymous[None], standard)[1][0], standard, atol=1e-3)
+    assert 0.01 < np.abs(anonymous - face).max() and np.abs((anonymous - face)[T_SHAPE]).mean() < 0.1
 
 
 def test_features_follow_the_clip(clip):
@@ -187,7 +247,14 @@ def test_full_size_step_has_the_right_shapes(preset):
         }
         return sound | {"face": shape(204), "target": shape(count, 204)}
 
-    posed = {"posed_face": shape(204), "posed_target": shape(frames.speaker, 204), "turn": shape(3, 3)}
+    posed = {
+        "posed_face": shape(204),
+        "seen_face": shape(204),
+        "posed_target": shape(frames.speaker, 204),
+        "turn": shape(3, 3),
+    }
+    if preset == "tiny":
+        posed["manner"] = shape(4)
     voiced = frames.voice_conversion
     batches = {
         "voice_conversion": {
