@@ -82,18 +82,24 @@ def test_manner_is_how_much_and_how_fast_not_when():
         return (standard @ head_rotation(angles).swapaxes(1, 2)).reshape(1, 188, 204)
 
     def amounts(a):
-        return losses.amounts(np.asarray(a).reshape(1, 188, 68, 3), standard[T_SHAPE], 62.5)
+        return losses.amounts(losses.points(jnp.asarray(a)), standard[T_SHAPE], 62.5)
 
     def between(a, b):
-        return float(losses.manner(a, amounts(b), standard[T_SHAPE], 62.5))
+        return float(losses.manner(jnp.asarray(a), amounts(b), standard[T_SHAPE], 62.5))
 
     whole = nodding(8, 4, 1.0)
-    assert between(whole, whole) < 1e-10
+    assert between(whole, whole) == 0
     assert between(nodding(8, 4, 1.0, phase=1.0), whole) < 0.02
     assert between(nodding(8, 4, 2.0), whole) == pytest.approx(2 * np.log(2) ** 2, rel=0.15)  # both speeds
     assert between(nodding(4, 4, 1.0), whole) == pytest.approx(
         2 * np.log(2) ** 2, rel=0.2
     )  # yaw's way and speed
+    of_numpy = losses.amounts(whole.reshape(1, 188, 68, 3), standard[T_SHAPE], 62.5)
+    assert isinstance(of_numpy, np.ndarray)
+    np.testing.assert_allclose(of_numpy, amounts(whole), rtol=1e-5)
+    np.testing.assert_allclose(
+        amounts(1.2 * whole), amounts(whole), rtol=1e-5
+    )  # a larger face does not move more
     still = jnp.broadcast_to(standard.reshape(204), (1, 188, 204))
     slope = jax.grad(lambda x: losses.manner(x, amounts(whole), standard[T_SHAPE], 62.5))(still)
     assert np.isfinite(slope).all()
