@@ -26,6 +26,7 @@ from talkbench.evaluation.results import (
     write_json,
 )
 from talkbench.metrics.registry import METRICS, known, version
+from talkbench.training.process import give_back_memory
 
 LARGEST_DIFFERENCE = 5  # frames by which the lengths of a pair may differ
 DEFAULT_METRICS = ("l1", "psnr", "ssim", "ms_ssim", "tde", "flicker_error")
@@ -292,6 +293,7 @@ def score(
                 )
             except Exception as error:  # whatever a decoder throws is this clip's fault, not the run's
                 record, features = {"clip": clip_id, "error": one_line(error)}, None
+            give_back_memory()
             if folder is not None:
                 if features is not None:
                     write_features(path.with_suffix(".npz"), *features)

@@ -35,6 +35,7 @@ from talkbench.evaluation.results import (
 )
 from talkbench.evaluation.selection import Selection, crossed, select
 from talkbench.metrics.registry import METRICS
+from talkbench.training.process import give_back_memory
 
 # What still means something where no real frames of that person in that motion exist: how the driver is followed, whose
 # face it is, how real the set looks.
@@ -99,6 +100,7 @@ def run(
                 pair = (clip_id, sources[clip_id])
                 keep_in = results if clip_id in shown else None
                 _evaluate_clip(protocol, source, pending, judges, pair, files, hashes, report, keep_in)
+                give_back_memory()
     if progress:
         progress(total, total, "")
     return report
