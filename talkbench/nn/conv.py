@@ -23,6 +23,7 @@ from talkbench.nn.spectral import spectral_normalize
 LARGEST_COPY = (
     2**24
 )  # floats; above it the kernel gradient's shifted copies cost more memory than they save time
+LARGEST_SPREAD = 2**26  # floats; above it a transposed convolution is one XLA convolution on a CPU too
 Form = Literal["auto", "direct", "cpu"]
 Padding = int | Sequence[int] | Sequence[tuple[int, int]]
 
@@ -111,8 +112,11 @@ def _plane_forward(x, kernel, pairs):
 
 def _plane_backward(pairs, kept, dy):
     x, kernel = kept
-    (dx,) = jax.linear_transpose(lambda x: _direct(x, kernel, (1, 1), pairs, (1, 1)), x)(dy)
     kh, kw, fan_in, features = kernel.shape
+    # The barrier keeps XLA from folding the turn into the convolution, which inside of loops costs it its quick form.
+    turned = jax.lax.optimization_barrier(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    around = [(k - 1 - low, k - 1 - high) for k, (low, high) in zip((kh, kw), pairs, strict=True)]
+    dx = _direct(dy, turned, (1, 1), around, (1, 1))
     if max(kw * x.size, kh * dy.size) > LARGEST_COPY:
         return dx, *jax.linear_transpose(lambda kernel: _direct(x, kernel, (1, 1), pairs, (1, 1)), kernel)(dy)
     x = _crop_or_pad(x, pairs)
@@ -129,7 +133,21 @@ def _flat(x, kernel, stride, pairs, dilation):
     """A 2-D convolution in the form that is quick on a CPU."""
     if set(stride) != {1}:
         return _direct(x, kernel, stride, pairs, dilation)
-    return _dilated(x, kernel, pairs, dilation) if set(dilation) != {1} else _plane(x, kernel, pairs)
+    if set(dilation) != {1}:
+        return _dilated(x, kernel, pairs, dilation)
+    narrow = kernel.shape[0] >= 5 and kernel.shape[-1] <= 4
+    return (_narrow if narrow else _plane)(x, kernel, pairs)
+
+
+def _narrow(x, kernel, pairs):
+    """A convolution to few channels, such as the colours of a picture, as one along rows to a share for each row of the
+    window, which are then shifted and added: three or four channels leave most of a vector register idle.
+    """
+    height, width, fan_in, features = kernel.shape
+    shares = kernel.transpose(1, 2, 0, 3).reshape(1, width, fan_in, height * features)
+    y = _plane(x, shares, pairs)
+    rows = y.shape[1] - height + 1
+    return sum(y[:, i : i + rows, :, i * features : (i + 1) * features] for i in range(height))
 
 
 def _dilated(x, kernel, pairs, dilation):
@@ -220,7 +238,8 @@ def conv_transpose(
         (n - 1) * s - 2 * p + k + e
         for n, s, p, k, e in zip(x.shape[1:-1], stride, padding, window, extra, strict=True)
     ]
-    if not _on_cpu(form):
+    copies = int(np.prod(window)) * (x.size // x.shape[-1]) * kernel.shape[-1]
+    if not _on_cpu(form) or copies > LARGEST_SPREAD:
         pairs = [(k - 1 - p, k - 1 - p + e) for k, p, e in zip(window, padding, extra, strict=True)]
         spatial = "DHW"[-dims:]
         numbers = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
@@ -228,29 +247,59 @@ def conv_transpose(
         return jax.lax.conv_general_dilated(
             x, flipped, (1,) * dims, pairs, lhs_dilation=stride, dimension_numbers=numbers
         )
-    # Output pixel stride * q + phase sees the taps of one residue class only: an ordinary convolution for
-    # each phase.
+    return _spread(x, kernel, stride, padding, tuple(sizes))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _spread(x, kernel, stride, padding, sizes):
+    """A transposed convolution as one matrix product, whose results for each tap of the window are shifted and added."""
+    dims, window, features = len(stride), kernel.shape[:-2], kernel.shape[-1]
+    taps = jnp.moveaxis(kernel, -2, 0).reshape(x.shape[-1], -1)
+    shares = (x.reshape(-1, x.shape[-1]) @ taps).reshape(*x.shape[:-1], *window, features)
     counts = [-(-n // s) for n, s in zip(sizes, stride, strict=True)]
-    phases = []
-    for phase in np.ndindex(*stride):
-        taps, pairs = [], []
-        for axis in range(dims):
-            first = (phase[axis] + padding[axis]) % stride[axis]
-            shift = (phase[axis] + padding[axis]) // stride[axis]
-            number = len(range(first, window[axis], stride[axis]))
-            taps.append(slice(first, None, stride[axis]))
-            pairs.append((number - 1 - shift, counts[axis] + shift - x.shape[1 + axis]))
-            if not number:  # stride larger than the window: this phase is never reached
-                break
-        else:
-            part = jnp.flip(kernel[tuple(taps)], range(dims))
-            phases.append(conv(_crop_or_pad(x, pairs), part, form="cpu"))
-            continue
-        phases.append(jnp.zeros((x.shape[0], *counts, kernel.shape[-1]), x.dtype))
-    y = jnp.stack(phases).reshape(*stride, x.shape[0], *counts, kernel.shape[-1])
+
+    def of_phase(phase):
+        """Output pixels stride * q + phase: the sum of the taps that fall on them."""
+        total = jnp.zeros((x.shape[0], *counts, features), x.dtype)
+        first = [(f + p) % s for f, p, s in zip(phase, padding, stride, strict=True)]
+        for tap in np.ndindex(*(len(range(f, k, s)) for f, k, s in zip(first, window, stride, strict=True))):
+            at = tuple(f + t * s for f, t, s in zip(first, tap, stride, strict=True))
+            low = [t - (f + p) // s for t, f, p, s in zip(tap, phase, padding, stride, strict=True)]
+            pairs = [(i, c - n - i) for i, c, n in zip(low, counts, x.shape[1:-1], strict=True)]
+            total += _crop_or_pad(shares[(..., *at, slice(None))], pairs)
+        return total
+
+    y = jnp.stack([of_phase(phase) for phase in np.ndindex(*stride)])
+    y = y.reshape(*stride, x.shape[0], *counts, features)
     order = [dims, *(axis for i in range(dims) for axis in (dims + 1 + i, i)), 2 * dims + 1]
-    y = y.transpose(order).reshape(x.shape[0], *(c * s for c, s in zip(counts, stride, strict=True)), -1)
+    y = y.transpose(order).reshape(
+        x.shape[0], *(c * s for c, s in zip(counts, stride, strict=True)), features
+    )
     return y[(slice(None), *(slice(n) for n in sizes))]
+
+
+def _spread_forward(x, kernel, stride, padding, sizes):
+    return _spread(x, kernel, stride, padding, sizes), (x, kernel)
+
+
+def _spread_backward(stride, padding, sizes, kept, dy):
+    """Both gradients are products with what each input pixel was spread over."""
+    x, kernel = kept
+    window, (fan_in, features) = kernel.shape[:-2], kernel.shape[-2:]
+    last = [s * (n - 1) for s, n in zip(stride, x.shape[1:-1], strict=True)]
+    ends = zip(last, window, padding, sizes, strict=True)
+    dy = _crop_or_pad(dy, [(p, e + k - p - n) for e, k, p, n in ends])
+    cuts = [
+        tuple(slice(t, t + e + 1, s) for t, e, s in zip(tap, last, stride, strict=True))
+        for tap in np.ndindex(*window)
+    ]
+    seen = jnp.concatenate([dy[:, *cut] for cut in cuts], -1).reshape(-1, len(cuts) * features)
+    dx = seen @ jnp.moveaxis(kernel, -2, -1).reshape(-1, fan_in)
+    taps = (x.reshape(-1, fan_in).T @ seen).reshape(fan_in, *window, features)
+    return dx.reshape(x.shape), jnp.moveaxis(taps, 0, -2)
+
+
+_spread.defvjp(_spread_forward, _spread_backward)
 
 
 def uniform_fan_in(fan_in: int) -> Callable:

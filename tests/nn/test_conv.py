@@ -44,6 +44,7 @@ def agree(f, g, *inputs):
         ((2, 4, 6, 5, 3), (1, 1, 1, 3, 2), {"stride": (2, 1, 1)}),
         ((2, 8, 8, 3), (3, 3, 4), {"padding": 2, "dilation": 2}),
         ((2, 9, 11, 3), (2, 3, 4), {"padding": ((0, 2), (3, 1)), "dilation": (3, 2)}),
+        ((2, 8, 9, 5), (7, 5, 5, 3), {"padding": ((3, 2), (0, 4))}),
     ],
 )
 def test_forms_agree(shape, kernel, options):
@@ -157,3 +158,18 @@ def test_large_pictures_take_the_direct_gradient(monkeypatch):
     monkeypatch.setattr("talkbench.nn.conv.LARGEST_COPY", 1)
     assert "dot_general" not in str(jax.make_jaxpr(gradient)(w))
     np.testing.assert_allclose(gradient(w), quick, rtol=1e-4, atol=1e-5)
+
+
+def test_a_large_transposed_convolution_is_one_convolution(monkeypatch):
+    x, w = normal(1, 1, 6, 5, 3), normal(2, 3, 3, 3, 4)
+
+    def program_and_result():
+        transposed = lambda x: conv_transpose(x, w, stride=2, padding=1, form="cpu")  # noqa: E731
+        return str(jax.make_jaxpr(transposed)(x)), transposed(x)
+
+    program, quick = program_and_result()
+    assert "conv_general_dilated" not in program
+    monkeypatch.setattr("talkbench.nn.conv.LARGEST_SPREAD", 1)
+    program, whole = program_and_result()
+    assert "conv_general_dilated" in program
+    np.testing.assert_allclose(whole, quick, atol=1e-5)

@@ -198,9 +198,10 @@ class VGNet(nn.Module):
         feature = conv_norm(stage2, 8 * w, "lmark_feature_0", train, steps, **once)
 
         steps = time if self.per_step else 1
-        frames = lambda x: jnp.tile(x, (time, 1, 1, 1))  # noqa: E731 - (B, ...) -> (T B, ...)
-        example2, stage2 = stage2[:clips], stage2[clips:]
-        example_feature, feature = feature[:clips], feature[clips:]
+        # (B, ...) -> (T B, ...). Not tile, and split, not slices: a CPU is slow at their gradients.
+        frames = lambda x: jnp.concatenate([x] * time)  # noqa: E731
+        example2, stage2 = jnp.split(stage2, [clips])
+        example_feature, feature = jnp.split(feature, [clips])
         x = jnp.concatenate([stage2, frames(example2)], -1)
         x = double(x, 4 * w, "lmark_att", 0, train, steps, bias=True, **once)
         x = double(x, 2 * w, "lmark_att", 3, train, steps, bias=True, **once)
@@ -243,9 +244,7 @@ class VGNet(nn.Module):
         inits = init.kernel or default, init.bias or default
         layers = [Affine((*shape, n), *inits, name=name)() for name, n in features.items()]
         kernels, biases = (jnp.concatenate(parts, -1) for parts in zip(*layers, strict=True))
-        # Of a large window with few channels the shifted copies cost a CPU more than they save in the kernel's gradient.
-        form = "direct" if window > 3 else "auto"
-        y = conv(x.astype(jnp.float32), kernels, padding=window // 2, form=form) + biases
+        y = conv(x.astype(jnp.float32), kernels, padding=window // 2) + biases
         return jnp.split(y, np.cumsum(list(features.values()))[:-1], -1)
 
 
