@@ -11,19 +11,26 @@ and without the speaker branch, is of the test split's people. Both are of landm
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from talkbench.data.clip import FPS, Clip
-from talkbench.data.synthetic.motion import controls
+from talkbench.data.synthetic.identity import make_identity
+from talkbench.data.synthetic.motion import controls, head_motion
+from talkbench.data.synthetic.render import Camera
 from talkbench.data.synthetic.source import SPLITS, SyntheticSource
+from talkbench.data.synthetic.speech import clip_stream, speaker, text
+from talkbench.geometry.head import head, pose_vertices
 from talkbench.methods.makeittalk import framing
 from talkbench.methods.makeittalk.method import animator
 from talkbench.metrics import landmark
 from talkbench.weights import checkpoint
 from talkbench.weights.checkpoint import SHIPPED
+
+OTHER_TAKE = 50  # added to a clip's number: one that no split has
 
 
 def manner(angles: np.ndarray) -> np.ndarray:
@@ -56,6 +63,54 @@ def turned(landmarks: np.ndarray, standard: np.ndarray) -> np.ndarray:
     return landmark.euler(landmark.rotations(landmarks, standard))[:, [1, 0]]
 
 
+def audible_d_vl(every: int = 1) -> dict[str, float]:
+    """D-VL over that of a still frame, of what somebody could draw who hears perfectly: true landmarks of the test split.
+
+    Of what a head does, sound tells the nods alone; a head that is turned away comes back, and for the rest is as likely to
+    go one way as the other. So much is left by
+
+    - `lips`: true lips on a still head,
+    - `lips_nods_return`: true nods as well (whether and how strong can't be heard), while the head goes back to where it
+      rests as such heads do on average (where and how fast can't be known either),
+    - `lips_nods_alike`: the same, and yaw and pitch wander as much and as fast as that person's: another draw of them.
+    """
+    split, camera, marks = SPLITS["test"], Camera(64), head().landmarks68
+    times, rows = (np.arange(split.num_frames) + 0.5) / FPS, []
+    pairs = [(person, number) for person in split.identities for number in split.clips]
+    for person, number in pairs[::every]:
+        moves, identity, voice = (
+            controls(person, number, split.num_frames),
+            make_identity(person),
+            speaker(person),
+        )
+        words = text(voice, clip_stream(person, number, 0), split.num_frames / FPS)
+
+        def wander(number, person=person, voice=voice, words=words):
+            return head_motion(replace(voice, nod=0.0), words, clip_stream(person, number, 2), times)
+
+        def points(pose, expression, identity=identity, moves=moves):
+            posed = identity.vertices(expression, moves.blink, moves.gaze)
+            posed = pose_vertices(posed, identity.pose_weights, pose[:, :3], pose[:, 3:])
+            return camera.project(posed[:, marks])[..., :2]
+
+        nods, rest = moves.pose - wander(number), np.array([*voice.rest, 0, 0])
+        pace = np.array([*[0.55 / voice.speed] * 2, 1.3, 0.9, 0.9])  # seconds, see `motion.head_motion`
+        fading = np.exp(
+            -(((times - times[0])[:, None] / (2 * pace)) ** 2)
+        )  # what is left on average of where it was
+        back = rest + (wander(number)[:1] - rest) * fading
+        other = wander(OTHER_TAKE + number) - rest
+        alike = (other - other[:1] * fading) * [1, 1, 0, 0, 0]
+        still = np.broadcast_to(moves.pose[:1], moves.pose.shape)
+        mute = np.broadcast_to(moves.expression[:1], moves.expression.shape)
+        real, speaking = points(moves.pose, moves.expression), moves.expression
+        guesses = (still, mute), (still, speaking), (back + nods, speaking), (back + nods + alike, speaking)
+        rows.append([landmark.d_vl(real, points(*guess)) for guess in guesses])
+    static, *others = np.mean(rows, 0).tolist()
+    names = ("lips", "lips_nods_return", "lips_nods_alike")
+    return {f"d_vl_of_true_{name}": one / static for name, one in zip(names, others, strict=True)}
+
+
 def measure(config: ConfigDict, variables: dict, every: int = 1) -> dict[str, float]:
     """Figures of the module's docstring; each `every`-th person of `val`, each `every`-th clip of `test`."""
     standard, animate = framing.standard_face(config.model.standard_face), animator(config, variables)
@@ -85,12 +140,12 @@ def measure(config: ConfigDict, variables: dict, every: int = 1) -> dict[str, fl
     names = ("yaw_amplitude", "pitch_amplitude", "yaw_speed", "pitch_speed")
     for name, ours, theirs in zip(names, made.T, true.T, strict=True):
         figures[f"{name}_r"] = landmark.correlation(ours, theirs)
-    for head in (True, False):
+    for moving in (True, False):
         rows = []
         for clip in tested:
-            real, fake = clip.landmarks[1:], moved(clip, clip.landmarks[0], head=head)[1:]
+            real, fake = clip.landmarks[1:], moved(clip, clip.landmarks[0], head=moving)[1:]
             rows.append((landmark.d_rot(real, fake, standard), landmark.d_pos(real[..., :2], fake[..., :2])))
-        end = "" if head else "_without_speaker"
+        end = "" if moving else "_without_speaker"
         figures |= dict(zip((f"d_rot{end}", f"d_pos{end}"), np.mean(rows, 0).tolist(), strict=True))
     return figures | {"clips": len(tested)}
 
@@ -104,7 +159,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th person and clip")
     args = parser.parse_args(argv)
     tree, meta = checkpoint.load(args.checkpoint or SHIPPED / "makeittalk.npz", "method", "makeittalk")
-    print(json.dumps(measure(ConfigDict(meta["config"]), tree, args.every), indent=1))
+    figures = measure(ConfigDict(meta["config"]), tree, args.every) | audible_d_vl(args.every)
+    print(json.dumps(figures, indent=1))
     return 0
 
 

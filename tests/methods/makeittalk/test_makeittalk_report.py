@@ -29,3 +29,12 @@ def test_angles_are_the_heads():
     for ours, label in zip(found.T, clip.pose[:, :2].T, strict=True):
         assert abs(np.corrcoef(ours, label)[0, 1]) > 0.95
         assert ours.std() == pytest.approx(label.std(), rel=0.3)
+
+
+def test_what_hearing_leaves_of_d_vl():
+    left = report.audible_d_vl(every=12)
+    lips, back, alike = (
+        left[f"d_vl_of_true_{name}"] for name in ("lips", "lips_nods_return", "lips_nods_alike")
+    )
+    assert 0 < back < lips < 1
+    assert back < alike
