@@ -135,7 +135,9 @@ def _flat(x, kernel, stride, pairs, dilation):
         return _direct(x, kernel, stride, pairs, dilation)
     if set(dilation) != {1}:
         return _dilated(x, kernel, pairs, dilation)
-    narrow = kernel.shape[0] >= 5 and kernel.shape[-1] <= 4
+    height, width, fan_in, features = kernel.shape
+    copies = max(width * fan_in, height * features) * (x.size // fan_in)
+    narrow = height >= 5 and features <= 4 and copies <= LARGEST_COPY
     return (_narrow if narrow else _plane)(x, kernel, pairs)
 
 
