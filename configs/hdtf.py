@@ -31,6 +31,8 @@ def get_config(preset: str) -> ConfigDict:
             "frames": 1000,  # at 100 frames/s, of a training sample of the animation stage
             # What yaw, pitch, roll (degrees) and the pivot's x, y (shares of the side) are divided by for G_ani.
             "head_scale": (10.0, 6.0, 4.0, 0.02, 0.02),
+            # At inference, of the head's motion made of sound: a factor, and seconds until a turned source is back; 0: stays (ours).
+            "heard_head": {"gain": 1.0, "settle": 0.0},
             "identity": "arcface",  # frozen network that embeds the reference; or "landmarks" (builtin)
             "perceptual": "vgg19",  # frozen teacher of the perceptual term; or "landmarks" (builtin), or "none"
             "detector": "fan",  # of the source's landmarks; "synthetic": the builtin judge of the embedded benchmark
@@ -71,6 +73,7 @@ def _reduced() -> dict:
             },
             "animation_discriminator": {"features": 32, "num_down": 4},
             "frames": 256,
+            "heard_head": {"gain": 0.5, "settle": 0.6},
             "identity": "landmarks",
             "perceptual": "landmarks",
             "detector": "synthetic",

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from talkbench.batches import in_batches
-from talkbench.data.clip import SAMPLES_PER_FRAME
+from talkbench.data.clip import FPS, SAMPLES_PER_FRAME
 from talkbench.geometry.face_model import free_model
 from talkbench.methods import detect
 from talkbench.methods.hdtf import animation_stage, face_fit, mesh, sound, style
@@ -35,9 +35,15 @@ def source_motion(landmarks: np.ndarray, side: int) -> mesh.Motion:
     return motion_of_fit(fit, side)
 
 
-def moved(source: mesh.Motion, head: np.ndarray) -> np.ndarray:
-    """The source's head, moved as a driver's head (T, 5) moves from its first frame on."""
-    return source.head + head - head[:1]
+def moved(source: mesh.Motion, head: np.ndarray, gain: float = 1.0, settle: float = 0.0) -> np.ndarray:
+    """The source's head, moved as a driver's head (T, 5) moves from its first frame on, `gain` times.
+
+    With `settle` the source's own turn fades out within about so many seconds, and the head goes on from where the driver's is.
+    """
+    fading = np.ones((len(head), 5))
+    if settle:
+        fading[:, :3] = np.exp(-np.square(np.arange(len(head)) / FPS / settle))[:, None]
+    return gain * head + fading * (source.head - gain * head[:1])
 
 
 def listener(config: ConfigDict, variables: dict):
@@ -88,7 +94,7 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
         """What G_ani makes of the sound; the head starts where the source's is."""
         audio = driving.audio[: SAMPLES_PER_FRAME * driving.num_frames]
         expression, head = heard(audio, source, landmarks)
-        return replace(still, expression=expression, head=moved(still, head))
+        return replace(still, expression=expression, head=moved(still, head, **model.heard_head))
 
     def by_mesh(still: mesh.Motion, driving: Driving) -> mesh.Motion:
         """The driver's changes from its first frame on: errors of the source's fit then cancel."""

@@ -105,6 +105,15 @@ def test_the_mesh_is_fitted_to_the_source_and_moves_with_the_driver(clip):
     np.testing.assert_allclose(turned[9, :3] - turned[2, :3], clip.pose[9, :3] - clip.pose[2, :3], atol=1e-4)
 
 
+def test_a_head_that_settles_leaves_the_sources_turn_and_stays_in_its_place(clip):
+    still = hdtf.source_motion(clip.landmarks[0, :, :2], SIZE)
+    head = np.random.default_rng(0).normal(size=(50, 5))
+    made = hdtf.moved(still, head, gain=0.5, settle=0.3)
+    np.testing.assert_allclose(made[0], still.head[0])
+    np.testing.assert_allclose(made[-1, :3], 0.5 * head[-1, :3], atol=1e-4)
+    np.testing.assert_allclose(made[:, 3:], still.head[:, 3:] + 0.5 * (head - head[:1])[:, 3:])
+
+
 def test_sample_grids(trained):
     _, sides, _, stages, batches = trained
     images = np.asarray(jax.jit(stages["video"].sample)(sides["video"], {}, batches["video"]))
