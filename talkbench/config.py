@@ -100,6 +100,25 @@ def load(name: str, preset: str, overrides: dict[str, str] | None = None) -> Con
     return config
 
 
+def of_weights(meta: dict) -> ConfigDict:
+    """The config of trained weights, from the `meta` of their file.
+
+    Switches of `model` that are newer than the file stand as in the preset `paper`, where a new one changes nothing.
+    """
+    config = ConfigDict(meta["config"])
+    if meta["name"] in names() and "paper" in presets(meta["name"]):
+        _complete(config.model, load(meta["name"], "paper").model)
+    return config
+
+
+def _complete(config: ConfigDict, whole: ConfigDict) -> None:
+    for key, value in whole.items():
+        if key not in config:
+            config[key] = value
+        elif isinstance(value, ConfigDict):
+            _complete(config[key], value)
+
+
 def overrides(arguments: list[str]) -> dict[str, str]:
     """`["--config.KEY=VALUE", ...]` -> {KEY: VALUE}.
 

@@ -145,3 +145,13 @@ def test_configs_of_the_checkout(monkeypatch):
             assert set(config.optimizer) == set(configs.adam(1.0)), name
             assert set(config.data) == set(configs.data(1)), name
             json.dumps(configs.to_plain(config))
+
+
+def test_weights_older_than_a_switch_have_its_published_value():
+    stored = configs.to_plain(configs.load("toy", "tiny"))
+    del stored["model"]["bias"]
+    stored["model"]["gan"] = "wgan"
+    found = configs.of_weights({"name": "toy", "config": stored}).model
+    assert found.bias is True and found.gan == "wgan"
+    stranger = {"name": "of another package", "config": stored}
+    assert "bias" not in configs.of_weights(stranger).model

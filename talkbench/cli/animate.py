@@ -37,8 +37,7 @@ def run(args: argparse.Namespace) -> int:
             f"{method.name} is driven by {' and '.join(method.driven_by)}; pass {needs[method.driven_by[0]]}"
         )
 
-    from ml_collections import ConfigDict
-
+    from talkbench import config as configs
     from talkbench.data import media
     from talkbench.evaluation.benchmark import shipped
     from talkbench.methods.method import Driving
@@ -54,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     driving = Driving(
         frames=video.frames if video else None, audio=audio if audio is not None else video.audio
     )
-    frames = method.generator(ConfigDict(meta["config"]), tree)(source, driving, **options)
+    frames = method.generator(configs.of_weights(meta), tree)(source, driving, **options)
     sound = driving.audio[: 640 * len(frames)]
     media.write_video(args.out, frames, sound if sound.any() else None)
     print(f"{args.out}: {len(frames)} frames of {size}x{size} px, {len(frames) / 25:.1f} s")

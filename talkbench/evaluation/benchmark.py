@@ -7,8 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from ml_collections import ConfigDict
 
+from talkbench import config as configs
 from talkbench import methods
 from talkbench.data import sources
 from talkbench.data.clip import Clip
@@ -53,7 +53,7 @@ def rows_of(name: str, path: Path | None = None, size: int | None = None) -> lis
     """
     method = methods.load(name)
     tree, meta = checkpoint.load(path or shipped(name), "method", name)
-    config = ConfigDict(meta["config"])
+    config = configs.of_weights(meta)
     generate = method.generator(config, tree)
     own = meta["config"]["data"]["size"]
     other = size is not None and size != own

@@ -113,10 +113,9 @@ def _plane_forward(x, kernel, pairs):
 def _plane_backward(pairs, kept, dy):
     x, kernel = kept
     kh, kw, fan_in, features = kernel.shape
-    # The barrier keeps XLA from folding the turn into the convolution, which inside of loops costs it its quick form.
-    turned = jax.lax.optimization_barrier(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    # Written out: as the transpose of the convolution it takes a slow path of XLA's inside of loops.
     around = [(k - 1 - low, k - 1 - high) for k, (low, high) in zip((kh, kw), pairs, strict=True)]
-    dx = _direct(dy, turned, (1, 1), around, (1, 1))
+    dx = _direct(dy, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), (1, 1), around, (1, 1))
     if max(kw * x.size, kh * dy.size) > LARGEST_COPY:
         return dx, *jax.linear_transpose(lambda kernel: _direct(x, kernel, (1, 1), pairs, (1, 1)), kernel)(dy)
     x = _crop_or_pad(x, pairs)

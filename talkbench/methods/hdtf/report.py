@@ -12,8 +12,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from ml_collections import ConfigDict
 
+from talkbench import config as configs
 from talkbench.geometry.head import EXPRESSION_NAMES
 from talkbench.methods import detect
 from talkbench.methods.hdtf import mesh
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights (default: the shipped ones)")
     args = parser.parse_args(argv)
     tree, meta = checkpoint.load(args.checkpoint or SHIPPED / "hdtf.npz", "method", "hdtf")
-    config = ConfigDict(meta["config"])
+    config = configs.of_weights(meta)
     hear = listener(config, tree)
     audio = media.whole_frames(media.read_audio(args.audio))
     made = []

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from talkbench import config as configs
 from talkbench.data.clip import FPS, Clip
 from talkbench.data.synthetic.identity import make_identity
 from talkbench.data.synthetic.motion import controls, head_motion
@@ -78,11 +79,8 @@ def audible_d_vl(every: int = 1) -> dict[str, float]:
     times, rows = (np.arange(split.num_frames) + 0.5) / FPS, []
     pairs = [(person, number) for person in split.identities for number in split.clips]
     for person, number in pairs[::every]:
-        moves, identity, voice = (
-            controls(person, number, split.num_frames),
-            make_identity(person),
-            speaker(person),
-        )
+        moves = controls(person, number, split.num_frames)
+        identity, voice = make_identity(person), speaker(person)
         words = text(voice, clip_stream(person, number, 0), split.num_frames / FPS)
 
         def wander(number, person=person, voice=voice, words=words):
@@ -95,9 +93,8 @@ def audible_d_vl(every: int = 1) -> dict[str, float]:
 
         nods, rest = moves.pose - wander(number), np.array([*voice.rest, 0, 0])
         pace = np.array([*[0.55 / voice.speed] * 2, 1.3, 0.9, 0.9])  # seconds, see `motion.head_motion`
-        fading = np.exp(
-            -(((times - times[0])[:, None] / (2 * pace)) ** 2)
-        )  # what is left on average of where it was
+        # What is left, on average, of where the head was at first.
+        fading = np.exp(-(((times - times[0])[:, None] / (2 * pace)) ** 2))
         back = rest + (wander(number)[:1] - rest) * fading
         other = wander(OTHER_TAKE + number) - rest
         alike = (other - other[:1] * fading) * [1, 1, 0, 0, 0]
@@ -159,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th person and clip")
     args = parser.parse_args(argv)
     tree, meta = checkpoint.load(args.checkpoint or SHIPPED / "makeittalk.npz", "method", "makeittalk")
-    figures = measure(ConfigDict(meta["config"]), tree, args.every) | audible_d_vl(args.every)
+    figures = measure(configs.of_weights(meta), tree, args.every) | audible_d_vl(args.every)
     print(json.dumps(figures, indent=1))
     return 0
 

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from talkbench import config as configs
 from talkbench.batches import in_batches
 from talkbench.data.clip import Clip
 from talkbench.data.synthetic.source import SyntheticSource
@@ -161,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th clip")
     args = parser.parse_args(argv)
     tree, meta = checkpoint.load(args.checkpoint or SHIPPED / "pcavs.npz", "method", "pcavs")
-    config = ConfigDict(meta["config"])
+    config = configs.of_weights(meta)
     source = SyntheticSource(args.split, config.data.size)
     clips = [source.clip(clip_id) for clip_id in source.clip_ids[:: args.every]]
     print(json.dumps(measure(config, tree, clips), indent=1))
