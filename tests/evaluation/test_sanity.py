@@ -5,7 +5,7 @@ from talkbench.data.clip import SAMPLES_PER_FRAME, Clip
 from talkbench.evaluation import sanity
 from talkbench.geometry.head import mean_face
 
-KEYS = ["l1", "psnr", "tde", "lmd", "akd", "d_ll", "d_v", "lip_gap_r"]
+KEYS = ["l1", "psnr", "tde", "lmd", "akd", "d_ll", "d_v", "lip_gap_r", "mkr"]
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,8 @@ def test_untouched_is_perfect_and_worse_is_worse(clip):
     assert sanity.verdict("psnr", found["psnr"]["blur"]) == "yes"
     assert sanity.verdict("lmd", found["lmd"]["jitter"]) == "yes" and "blur" not in found["lmd"]
     assert "jitter" not in found["psnr"] and len(found["tde"]["frame drop"]) == 5
+    assert list(found["mkr"]) == ["lost faces"] and sanity.verdict("mkr", found["mkr"]["lost faces"]) == "yes"
+    np.testing.assert_allclose(found["mkr"]["lost faces"], [0, 2 / 24, 5 / 24, 8 / 24, 12 / 24])
     page = sanity.markdown(untouched, found)
     assert page.count("\n") == 1 + len(KEYS) and "| `psnr` | 100 | yes | yes |" in page
 
@@ -48,7 +50,11 @@ def test_a_metric_that_gets_better_is_caught():
 
 
 def test_time_is_spoiled_as_said():
-    assert sanity.spoil_time(6, "frame drop", 3).tolist() == [0, 1, 1, 3, 4, 4]
+    held = sanity.spoil_time(40, "frame drop", 0.5)
+    gone = sanity.lost(40, 0.5)
+    assert gone.sum() == 20 and not gone[0] and held[0] == 0
+    assert all(held[i] == (held[i - 1] if gone[i] else i) for i in range(1, 40))
+    assert (gone | sanity.lost(40, 0.2) == gone).all(), "a stronger loss has the weaker one in it"
     assert sanity.spoil_time(3, "time shift", 2).tolist() == [-2, -1, 0]
 
 
