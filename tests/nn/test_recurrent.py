@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
 from talkbench.nn.recurrent import GRU, LSTM
 
@@ -45,6 +46,17 @@ def test_lstm_of_two_directions(x):
     p = jax.tree.map(np.asarray, variables["params"])
     forward, backward = lstm_by_hand(p, x[0], "l0"), lstm_by_hand(p, x[0, ::-1], "l0_reverse")[::-1]
     np.testing.assert_allclose(net.apply(variables, x)[0], np.hstack([forward, backward]), atol=1e-6)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_gradients_of_an_lstm(several):
+    """They are written out, not derived: against differences, of weights, biases and inputs, also under `vmap`."""
+    net = LSTM(3, 2, bidirectional=True)
+    x = jax.random.normal(jax.random.key(3), (2, 2, 5, 4))
+    params = net.init(jax.random.key(4), x[0])["params"]
+    apply = lambda params, x: net.apply({"params": params}, x)  # noqa: E731
+    some = jax.vmap(apply, (None, 0)) if several else lambda params, x: apply(params, x[0])
+    check_grads(lambda params, x: (some(params, x) ** 2).sum(), (params, x), 1, ["rev"], 1e-2, 1e-2)
 
 
 def test_gru(x):
