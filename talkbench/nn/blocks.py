@@ -12,7 +12,6 @@ import jax
 from talkbench.nn.conv import Conv
 from talkbench.nn.norm import BatchNorm
 from talkbench.nn.pool import avg_pool
-from talkbench.nn.resize import upsample_nearest
 
 
 class SameBlock(nn.Module):
@@ -55,8 +54,8 @@ class UpBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        x = upsample_nearest(x, (1, 2, 2)[-self.dims :])
-        x = Conv(self.features, (3,) * self.dims, padding=1, dtype=self.dtype, name="conv")(x)
+        window = (3,) * self.dims
+        x = Conv(self.features, window, padding=1, upsample=True, dtype=self.dtype, name="conv")(x)
         return nn.relu(BatchNorm(name="norm")(x, train))
 
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from talkbench.nn.conv import Conv, ConvTranspose, Linear, conv, conv_transpose
+from talkbench.nn.conv import Conv, ConvTranspose, Linear, conv, conv_transpose, conv_upsampled
 
 KEY = jax.random.key(0)
 
@@ -45,6 +45,8 @@ def agree(f, g, *inputs):
         ((2, 8, 8, 3), (3, 3, 4), {"padding": 2, "dilation": 2}),
         ((2, 9, 11, 3), (2, 3, 4), {"padding": ((0, 2), (3, 1)), "dilation": (3, 2)}),
         ((2, 8, 9, 5), (7, 5, 5, 3), {"padding": ((3, 2), (0, 4))}),
+        ((2, 9, 8, 3), (5, 4, 3, 6), {"padding": ((2, 1), (0, 3)), "stride": 2}),
+        ((2, 10, 7, 2), (2, 2, 4), {"padding": 1, "stride": (3, 2)}),
     ],
 )
 def test_forms_agree(shape, kernel, options):
@@ -56,6 +58,20 @@ def test_forms_agree(shape, kernel, options):
         normal(1, *shape),
         normal(2, *kernel),
     )
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 4, 1, 3, 2)])
+def test_upsampled_forms_agree(shape):
+    window = (3,) * (len(shape) - 2)
+    x, w = normal(1, *shape), normal(2, *window, shape[-1], 3)
+    agree(
+        lambda x, w: conv_upsampled(x, w, form="cpu"), lambda x, w: conv_upsampled(x, w, form="direct"), x, w
+    )
+    doubled = x.repeat(2, -3).repeat(2, -2)
+    expected = conv(doubled, w, padding=1, form="direct")
+    np.testing.assert_allclose(conv_upsampled(x, w), expected, rtol=1e-4, atol=1e-5)
+    layer = Conv(3, window, padding=1, upsample=True, use_bias=False)
+    np.testing.assert_allclose(layer.apply({"params": {"kernel": w}}, x), expected, rtol=1e-4, atol=1e-5)
 
 
 def scattered(x, w, stride, padding, extra):
@@ -127,6 +143,8 @@ def test_computation_type_does_not_change_the_parameters():
     "layer, shape, message",
     [
         (Conv(4, (3, 3)), (1, 5, 2), "window"),
+        (Conv(4, (5, 5), padding=1, upsample=True), (1, 5, 5, 4), "3 wide"),
+        (Conv(4, (3, 3), upsample=True), (1, 5, 5, 4), "padding 1"),
         (Conv(4, (3, 3), groups=3), (1, 5, 5, 4), "groups"),
         (Conv(4, (3, 3), padding=(1, 1, 1)), (1, 5, 5, 4), "padding"),
         (Conv(4, (3, 3), stride=(1, 1, 1)), (1, 5, 5, 4), "spatial axis"),
@@ -151,13 +169,19 @@ def test_gradients_of_gradients_agree():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
 
 
-def test_large_pictures_take_the_direct_gradient(monkeypatch):
-    x, w = normal(1, 1, 6, 5, 3), normal(2, 3, 3, 3, 4)
-    gradient = jax.grad(lambda w: jnp.sin(conv(x, w, padding=1, form="cpu")).sum())
-    quick = gradient(w)
-    monkeypatch.setattr("talkbench.nn.conv.LARGEST_COPY", 1)
-    assert "dot_general" not in str(jax.make_jaxpr(gradient)(w))
-    np.testing.assert_allclose(gradient(w), quick, rtol=1e-4, atol=1e-5)
+def test_gradients_of_large_pictures_are_taken_in_pieces(monkeypatch):
+    x, w = normal(1, 3, 6, 5, 3), normal(2, 3, 3, 3, 4)
+
+    def program_and_result():
+        gradient = jax.grad(lambda w: jnp.sin(conv(x, w, padding=1, form="cpu")).sum())
+        return str(jax.make_jaxpr(gradient)(w)), gradient(w)
+
+    program, whole = program_and_result()
+    assert "scan" not in program
+    monkeypatch.setattr("talkbench.nn.conv_forms.LARGEST_COPY", 1)
+    program, summed = program_and_result()
+    assert "length=3" in program
+    np.testing.assert_allclose(summed, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_a_large_transposed_convolution_is_one_convolution(monkeypatch):
@@ -169,7 +193,7 @@ def test_a_large_transposed_convolution_is_one_convolution(monkeypatch):
 
     program, quick = program_and_result()
     assert "conv_general_dilated" not in program
-    monkeypatch.setattr("talkbench.nn.conv.LARGEST_SPREAD", 1)
+    monkeypatch.setattr("talkbench.nn.conv_forms.LARGEST_SPREAD", 1)
     program, whole = program_and_result()
     assert "conv_general_dilated" in program
     np.testing.assert_allclose(whole, quick, atol=1e-5)

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 
 from talkbench.nn.conv import Conv
 from talkbench.nn.norm import BatchNorm
-from talkbench.nn.resize import upsample_nearest
 
 STYLE_SCALE = 3e7
 
@@ -50,8 +49,8 @@ class Level(nn.Module):
         if not innermost:
             y = Level(self.widths[1:], width, name=f"model_{next(index)}")(y, train)
         next(index)
-        y = upsample_nearest(y, (2, 2))
-        y = Conv(self.outputs, (3, 3), padding=1, use_bias=False, name=f"model_{next(index)}")(y)
+        name = f"model_{next(index)}"
+        y = Conv(self.outputs, (3, 3), padding=1, use_bias=False, upsample=True, name=name)(y)
         if self.outermost:
             return y
         y = nn.relu(BatchNorm(name=f"model_{next(index)}")(y, train))
