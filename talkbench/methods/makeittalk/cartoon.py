@@ -180,30 +180,34 @@ def bend(picture: np.ndarray, landmarks: np.ndarray, moved: np.ndarray) -> np.nd
 
     Args:
         picture: uint8 (H, W, C). landmarks: (68, 2 or 3) of it; those outside count at its border.
-        moved: (68, 2 or 3), where they go. All in pixels, centres at +0.5.
+        moved: (T, 68, 2 or 3), where they go. All in pixels, centres at +0.5.
 
     Returns:
-        uint8 (H, W, C); what no triangle covers is as it was.
+        uint8 (T, H, W, C); what no triangle covers is as it was.
     """
     height, width = picture.shape[:2]
     inside = np.clip(np.asarray(landmarks, np.float64)[:, :2] - 0.5, 0, (width - 1, height - 1))
     edge = border(height, width)
     mesh = triangles(inside, height, width)
     reference = np.concatenate([inside, edge])
-    goal = np.concatenate([np.asarray(moved, np.float64)[:, :2] - 0.5, edge])
-    number = np.full((height, width), -1, np.int32)
-    # Neighbours agree on their common edge: which of them has a pixel on it does not matter.
-    for i, corners in enumerate(np.rint(goal[mesh] * 16).astype(np.int32)):
-        cv2.fillConvexPoly(number, corners, i, shift=4)
-    m = np.moveaxis(_maps(reference, goal[None], mesh)[0][number], -1, 0)
+    moved = np.asarray(moved, np.float64)[..., :2] - 0.5
+    goals = np.concatenate([moved, np.broadcast_to(edge, (len(moved), *edge.shape))], 1)
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    second, third = m[0] * (x - m[4]) + m[1] * (y - m[5]), m[2] * (x - m[4]) + m[3] * (y - m[5])
-    at = [
-        np.where(number < 0, own, m[10 + k] + second * m[6 + k] + third * m[8 + k])
-        for k, own in enumerate((x, y))
-    ]
-    at = [np.clip(a, 0, last - 1).astype(np.float32) for a, last in zip(at, (width, height))]
-    return cv2.remap(picture, *at, cv2.INTER_LINEAR)
+    made = []
+    for maps, corners in zip(_maps(reference, goals, mesh), np.rint(goals[:, mesh] * 16), strict=True):
+        number = np.full((height, width), -1, np.int32)
+        # Neighbours agree on their common edge: which of them has a pixel on it does not matter.
+        for i, triangle in enumerate(corners.astype(np.int32)):
+            cv2.fillConvexPoly(number, triangle, i, shift=4)
+        m = maps.T[:, number]
+        second, third = m[0] * (x - m[4]) + m[1] * (y - m[5]), m[2] * (x - m[4]) + m[3] * (y - m[5])
+        at = [
+            np.where(number < 0, own, m[10 + k] + second * m[6 + k] + third * m[8 + k])
+            for k, own in enumerate((x, y))
+        ]
+        at = [np.clip(a, 0, last - 1) for a, last in zip(at, (width, height), strict=True)]
+        made.append(cv2.remap(picture, *at, cv2.INTER_LINEAR))
+    return np.stack(made)
 
 
 def composite(warped: jax.Array, alpha: jax.Array, background: jax.Array) -> jax.Array:

@@ -251,7 +251,7 @@ class Pairs:
         if self.own:
             made["own"] = draw(points[0], size, self.finer)
         if self.bent:
-            made["bent"] = cartoon.bend(portrait, *points)
+            made["bent"] = cartoon.bend(portrait, points[0], points[1:])[0]
         return made
 
 

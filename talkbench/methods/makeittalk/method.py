@@ -152,7 +152,7 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
 
         def drawn(points):
             drawings = np.stack([features.draw(face, size, model.finer) for face in points])
-            bent = np.stack([bend(source, found, face) for face in points]) if model.bent else None
+            bent = bend(source, found, points) if model.bent else None
             return draw(side, source, drawings, own, bent)
 
         return np.clip(np.rint(in_batches(drawn, batch, points) * 255), 0, 255).astype(np.uint8)

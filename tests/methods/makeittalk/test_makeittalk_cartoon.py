@@ -93,12 +93,12 @@ def test_a_photograph_is_bent_as_a_drawing_is():
     smooth = cv2.GaussianBlur(rng.uniform(0, 255, (64, 64, 3)), (0, 0), 3)
     picture = (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
     first, last = clip.landmarks[0], clip.landmarks[0] + rng.normal(0, 0.5, (68, 3))
-    still = cartoon.bend(picture, first, first)
+    still = cartoon.bend(picture, first, first[None])[0]
     np.testing.assert_array_equal(still, picture)
     points = [np.concatenate([p[:, :2] - 0.5, cartoon.border(64, 64)]) for p in (first, last)]
     mesh = cartoon.triangles(first - 0.5, 64, 64)
     warped, covered = cartoon.warp(picture.astype(np.float32), points[0], points[1][None], mesh)
-    off = np.abs(cartoon.bend(picture, first, last) - np.asarray(warped[0]))[np.asarray(covered[0])]
+    off = np.abs(cartoon.bend(picture, first, last[None])[0] - np.asarray(warped[0]))[np.asarray(covered[0])]
     assert np.median(off) < 1 and np.percentile(off, 98) < 8
     outside = first - [40, 0, 0]  # a face that sticks out of the picture counts at its border
-    assert cartoon.bend(picture, outside, last).shape == picture.shape
+    assert cartoon.bend(picture, outside, np.stack([last] * 2)).shape == (2, *picture.shape)
