@@ -3,6 +3,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 
 from talkbench.weights import registry, store
@@ -206,6 +207,30 @@ def test_command_line(server, tmp_path, capsys):
     code, out = call("verify", "w", "--json")
     assert code == 1 and json.loads(out.out)[0]["ok"] is False
     assert call("fetch", "nothing")[0] == 1
+
+
+def test_what_no_checksum_vouches_for_must_at_least_convert(tmp_path, capsys):
+    import argparse
+
+    from talkbench.cli import weights
+
+    parser = argparse.ArgumentParser()
+    weights.add_arguments(parser)
+    np.savez(tmp_path / "other.npz", a=np.ones(3))
+    (tmp_path / "junk.pkl").write_text("junk")
+    for file, message in (("other.npz", "does not fit the network"), ("junk.pkl", "no known weight file")):
+        words = [
+            "import",
+            "--name",
+            "hopenet",
+            "--accept-unverified",
+            "--weights-dir",
+            str(tmp_path / "store"),
+        ]
+        assert weights.run(parser.parse_args([*words, str(tmp_path / file)])) == 1
+        said = capsys.readouterr().err
+        assert file in said and message in said and "hopenet_robust_alpha1.pkl" in said
+    assert not (tmp_path / "store").exists()
 
 
 def test_help_is_light():
