@@ -200,7 +200,7 @@ def _set(key: str, a: Scores, b: Scores, common: list[str]) -> Comparison | str:
     if real[0].shape[1] > LARGEST_RESAMPLED or len(ids) < 2:
         return Comparison(key, len(ids), one, two, two - one)
     draws = bootstrap.cluster_draws([a.clips[clip_id]["identity"] for clip_id in ids], rounds=FREE_SET_ROUNDS)
-    spread = np.array([np.subtract(*values(draw)[::-1]) for draw in draws])
+    spread = bootstrap.unbiased(two - one, [np.subtract(*values(draw)[::-1]) for draw in draws])
     p = min(1.0, 2 * min(float((spread <= 0).mean()), float((spread >= 0).mean())))
     return _judged(Comparison(key, len(ids), one, two, two - one, *bootstrap.interval(spread), p))
 

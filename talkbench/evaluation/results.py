@@ -252,7 +252,7 @@ def set_summary(key, real, fake, speakers, due, allow_small: bool, seed: int = 0
     if real[0].shape[1] <= LARGEST_RESAMPLED and len(real) > 1:
         draws = bootstrap.cluster_draws(speakers, seed=seed, rounds=FREE_SET_ROUNDS)
         spread = [DISTANCES[key](take(real, draw), take(fake, draw)) for draw in draws]
-        low, high = bootstrap.interval(np.array(spread))
+        low, high = bootstrap.interval(bootstrap.unbiased(value, spread))
     return Summary(value, low, high, len(real), min(1.0, count / max(1, due)))
 
 

@@ -102,7 +102,7 @@ def _row(row: Row, protocol: Protocol) -> dict:
 
 
 def _plain(value):
-    return round(value, 8) if isinstance(value, float) else value
+    return round(value, 8) + 0.0 if isinstance(value, float) else value  # no -0.0
 
 
 def sealed(table: dict) -> dict:

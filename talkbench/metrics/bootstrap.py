@@ -19,6 +19,16 @@ def interval(means: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def unbiased(value, drawn: np.ndarray) -> np.ndarray:
+    """Resampled statistics (B,), moved so that their mean is the statistic of the sample itself.
+
+    For distances of sets (FID, KID): a resample holds some parts twice and is further off than the sample, by a bias
+    that can put the value outside its own interval. What stays is the spread.
+    """
+    drawn = np.asarray(drawn, np.float64)
+    return drawn - drawn.mean() + value
+
+
 def mean_interval(scores: np.ndarray, draws: np.ndarray) -> tuple[float, float, float]:
     """(mean, low, high) of one score a clip, (n,), with resamples (B, n)."""
     scores = np.asarray(scores, np.float64)

@@ -130,6 +130,19 @@ def test_speakers_that_repeat_widen_the_interval():
     assert one[1] < one[0] < one[2]  # one speaker: clips are resampled
 
 
+def test_a_distance_of_sets_lies_in_its_interval():
+    rng = np.random.default_rng(0)
+    real, fake = (list(rng.normal(size=(20, 8, 16))) for _ in range(2))
+    value = frechet.fid(np.concatenate(real), np.concatenate(fake))
+    drawn = [
+        frechet.fid(np.concatenate([real[i] for i in draw]), np.concatenate([fake[i] for i in draw]))
+        for draw in bootstrap.resamples(20, rounds=100)
+    ]
+    assert min(drawn) > value  # every resample holds doubles
+    low, high = bootstrap.interval(bootstrap.unbiased(value, drawn))
+    assert low < value < high and high - low == pytest.approx(np.subtract(*bootstrap.interval(drawn)[::-1]))
+
+
 def test_identity():
     rng = np.random.default_rng(0)
     a = rng.normal(size=(5, 16))
