@@ -232,6 +232,8 @@ def _show(args: argparse.Namespace) -> int:
     from talkbench.data.synthetic.phonemes import NAMES
     from talkbench.data.synthetic.source import SyntheticSource
 
+    if args.clips < 1:
+        raise ValueError(f"--clips {args.clips}: give at least 1")
     kind, folder = parse(args.data)
     if kind == "synthetic":
         source = SyntheticSource(args.split, args.size)

@@ -151,10 +151,10 @@ def _check(args, tables: Path) -> int:
     from talkbench.leaderboard.tables import read
 
     code, answers = 0, {}
-    methods = _methods(args)
+    methods, benchmarks = _methods(args), _benchmarks(args, tables, committed=True)
     if not args.results:
-        _recompute(_benchmarks(args, tables, committed=True), methods, quiet=args.json)
-    for name in _benchmarks(args, tables, committed=True):
+        _recompute(benchmarks, methods, tables, quiet=args.json)
+    for name in benchmarks:
         protocol, table, *_ = _fresh(args, name, tables)
         changes = compare(table, read(tables / f"{name}.json"), protocol, methods=methods)
         code = max(code, 0 if passes(changes) else 1)
@@ -187,21 +187,30 @@ def _traced(names: list[str], quiet: bool) -> dict:
     return traces.record_apart(names)
 
 
-def _recompute(names: list[str], rows: list[str] | None, quiet: bool) -> None:
+def _recompute(names: list[str], rows: list[str] | None, tables: Path, quiet: bool) -> None:
     """Evaluate the shipped weights on benchmarks; clips whose results are those of this very code are not done again.
 
     Args:
         names: of the benchmarks. rows: those that are looked at; methods without one are not evaluated. None: all.
+        tables: the committed ones, which name the baselines.
     """
     from talkbench import methods
     from talkbench.cli.progress import bar
     from talkbench.evaluation import benchmark, protocol
     from talkbench.evaluation.results import default_folder
+    from talkbench.leaderboard.tables import read
     from talkbench.training.process import set_up
 
+    made = {name: {row.name for row in methods.load(name).rows} | {name} for name in methods.names()}
+    if rows is not None:
+        known = set().union(*made.values())
+        known |= {row["method"] for name in names for row in read(tables / f"{name}.json")["rows"]}
+        if unknown := sorted(set(rows) - known):
+            raise ValueError(
+                f"--methods {','.join(unknown)}: no such row; there are {', '.join(sorted(known))}"
+            )
     set_up()
-    has = lambda name: {row.name for row in methods.load(name).rows} | {name}  # noqa: E731
-    at_hand = benchmark.ready([n for n in methods.names() if rows is None or has(n) & set(rows)])
+    at_hand = benchmark.ready([n for n, own in made.items() if rows is None or own & set(rows)])
     for name in names:
         chosen = protocol.load(name)
         with bar(chosen.title, quiet) as progress:

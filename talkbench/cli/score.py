@@ -68,8 +68,10 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 0; 1 where a clip couldn't be scored, a metric that was asked for has no value, or a judge's weights
     are another network's.
     """
-    if args.skip < 0 or not 1 <= args.ms_ssim_scales <= 5:
-        raise ValueError("--skip must be 0 or more, --ms-ssim-scales 1 to 5")
+    if min(args.skip, args.allow_length_difference) < 0 or not 1 <= args.ms_ssim_scales <= 5:
+        raise ValueError("--skip and --allow-length-difference must be 0 or more, --ms-ssim-scales 1 to 5")
+    if args.size is not None and args.size < 16:
+        raise ValueError(f"--size {args.size}: give at least 16 pixels")
     if args.compare:
         return _compare(args)
     if not (args.generated and args.reference):
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     total = _score(args, args.generated, args.results)
     content = _content(args, total)
     if not total.clips:
-        raise ValueError(f"no clip could be scored; the first: {next(iter(total.failed.values()))}")
+        raise ValueError(_none_scored(args.generated, total))
     if args.csv:
         _write_csv(args.csv, total)
     if args.row:
@@ -155,6 +157,11 @@ def _score(args, folder: Path, results: Path | None):
             if "error" in record:
                 print(f"failed: {record['clip']}: {record['error']}", file=sys.stderr)
     return total
+
+
+def _none_scored(folder: Path, total) -> str:
+    clip, reason = next(iter(total.failed.items()))
+    return f"{folder}: no clip could be scored; the first, {clip}: {reason}"
 
 
 def _content(args, total) -> dict:
@@ -310,9 +317,7 @@ def _compare(args) -> int:
         set_up()
         total = _score(args, folder, args.results / label if args.results else None)
         if not total.clips:
-            raise ValueError(
-                f"{folder}: no clip could be scored; the first: {next(iter(total.failed.values()))}"
-            )
+            raise ValueError(_none_scored(folder, total))
         code = max(code, 1 if total.failed or total.broken else 0)
         sides.append(compare.of_tally(total, str(folder)))
     found, left_out = compare.compare(*sides, wanted)

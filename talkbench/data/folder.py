@@ -60,7 +60,8 @@ class FolderSource:
         self._paths: dict[str, Path] = {}
         self._manifest: dict | None = None
         if not self.folder.is_dir():
-            raise FolderError(f"{folder}: no such folder")
+            what = "a file, not a folder" if self.folder.exists() else "no such folder"
+            raise FolderError(f"{folder}: {what}")
         found = sorted(path for path in self.folder.glob("**/*" if recursive else "*") if is_video(path))
         if not found:
             hint = "" if recursive else " (folders below it are not searched)"

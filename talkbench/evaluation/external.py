@@ -346,20 +346,18 @@ def _score_clip(total: Tally, real: Clip, real_meta: dict, fake: Clip, meta: dic
     dropped = max(real.num_frames, fake.num_frames) - count
     if dropped > settings.largest_difference:
         raise ScoreError(
-            f"{fake.clip_id}: {fake.num_frames} generated frames for {real.num_frames} real ones; "
+            f"{fake.num_frames} generated frames for {real.num_frames} real ones; "
             "--allow-length-difference N permits more"
         )
     if real.frames.shape[1:] != fake.frames.shape[1:]:
         sizes = [f"{clip.frames.shape[2]}x{clip.frames.shape[1]}" for clip in (fake, real)]
-        raise ScoreError(
-            f"{fake.clip_id}: generated at {sizes[0]}, the reference is {sizes[1]}; --size N resizes both"
-        )
+        raise ScoreError(f"generated at {sizes[0]}, the reference is {sizes[1]}; --size N resizes both")
     if count <= skip:
-        raise ScoreError(f"{fake.clip_id}: {count} frames, {skip} of them skipped: none is left to score")
+        raise ScoreError(f"{count} frames, {skip} of them skipped: none is left to score")
     judges, why = dict(total.judges), None
     if judges.get("landmarks") and judges["landmarks"].name == FILE:
         if real.landmarks is None or fake.landmarks is None:
-            why = "NAME.landmarks.npz lies not beside both videos"
+            why = "there is no NAME.landmarks.npz beside both videos"
         elif real.landmark_source != fake.landmark_source:
             why = f"landmarks of {fake.landmark_source} and {real.landmark_source} can't be compared"
         if why:

@@ -209,7 +209,10 @@ def read(path: str | Path) -> Golden:
     except FileNotFoundError:
         raise GoldenError(f"{path}: no such golden file") from None
     except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise GoldenError(f"{path}: not a golden file, it cannot be read as .npz ({error})") from None
+        why = (
+            "" if "pickle" in str(error) else f" ({error})"
+        )  # numpy advises to unpickle whatever it does not know
+        raise GoldenError(f"{path}: not a golden file, it cannot be read as .npz{why}") from None
     except Exception as error:  # zipfile and zlib raise their own types on damaged archives
         raise GoldenError(f"{path}: damaged archive ({error}); copy the file again") from None
     if "manifest" not in arrays:

@@ -98,6 +98,8 @@ def test_mistakes_have_one_line(tmp_path, committed):
         call("accept", "--benchmark", "synthetic", "--results", tmp_path / "first", "--tables", committed)
     with pytest.raises(ValueError, match="--results needs --benchmark"):
         call("check", "--results", tmp_path)
+    with pytest.raises(ValueError, match="--methods nobody: no such row; there are .*hdtf-mesh"):
+        call("check", "--benchmark", "synthetic", "--methods", "nobody", "--tables", committed)
     with pytest.raises(ValueError, match="holds no results"):
         call("check", "--benchmark", "synthetic", "--results", tmp_path / "none", "--tables", committed)
     with pytest.raises(ValueError, match="no benchmark 'x'"):

@@ -80,6 +80,8 @@ def test_mistakes_have_one_line(folders, tmp_path):
         (("--metrics", "lmd", "--judge", "landmarks"), "write KIND=NAME"),
         (("--metrics", "lmd", "--judge", "landmarks=hopenet"), "no published judge 'hopenet' for landmarks"),
         (("--skip", 99), "no clip could be scored"),
+        (("--size", 0), "--size 0: give at least 16 pixels"),
+        (("--allow-length-difference", -1), "must be 0 or more"),
         (("--row", tmp_path / "r.json", "--driven-by", "thought"), "choose of audio, pose, video"),
     ):
         with pytest.raises(ValueError, match=text):
@@ -142,8 +144,8 @@ def test_odd_files_among_many(folders, capsys):
         container.mux(stream.encode(None))
     assert call("--generated", fake, "--reference", real, "--metrics", "psnr,lmd") == 1
     shown = capsys.readouterr().out
-    assert "failed: long: long: 24 generated frames for 8 real ones" in shown
-    assert "failed: big: big: generated at 96x96, the reference is 64x64" in shown and "failed: bad" in shown
+    assert "failed: long: 24 generated frames for 8 real ones" in shown
+    assert "failed: big: generated at 96x96, the reference is 64x64" in shown and "failed: bad" in shown
     assert "generated: 1 clip(s): fast (50)" in shown
     assert "left out, clips: 3 failed" in shown and "3 without a face" in shown
     assert "LMD" in shown and "8.2%" in shown
