@@ -4,6 +4,7 @@ Nothing is downloaded unless you say fetch.
 """
 
 import argparse
+import hashlib
 import importlib
 import json
 import sys
@@ -34,8 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     take = actions.add_parser("import", parents=[common], help="check a file that you have, and keep a copy")
     which = take.add_mutually_exclusive_group(required=True)
     which.add_argument("--name", help="its name in `weights list`")
-    which.add_argument("--method", help="the method whose published checkpoint it is")
-    take.add_argument("file", metavar="FILE")
+    which.add_argument("--method", metavar="NAME", help="the method whose published checkpoints they are")
+    take.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    take.add_argument("--preset", default="paper", help="--method: the config that they fit (default paper)")
+    take.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE.npz",
+        help="--method: where to write (default: METHOD-published.npz in the folder)",
+    )
+    take.epilog = (
+        "With --method, checkpoints that a method's authors published become one file for `eval` and `animate` "
+        "(--checkpoint FILE.npz). Where they differ from the preset, say so: --config.KEY=VALUE."
+    )
     for action in (fetch, take):
         action.add_argument(
             "--accept-unverified", action="store_true", help="take a file whose checksum nobody published"
@@ -109,11 +121,15 @@ def _fetch(args) -> int:
 
 
 def _import(args) -> int:
-    name = args.name or _name_of_method(args.method, args.file)
+    if args.method:
+        return _import_method(args)
+    if len(args.files) != 1 or args.rest or args.out:
+        raise ValueError("--name takes one FILE and nothing else")
+    name, file = args.name, args.files[0]
     row = registry.by_name(name)
-    if row.check and len(row.sha256) < 64 and Path(args.file).is_file():
-        _converted(row, args.file)  # no checksum vouches for it
-    path = store.import_file(name, args.file, args.weights_dir, accept_unverified=args.accept_unverified)
+    if row.check and len(row.sha256) < 64 and file.is_file():
+        _converted(row, file)  # no checksum vouches for it
+    path = store.import_file(name, file, args.weights_dir, accept_unverified=args.accept_unverified)
     state = store.verify(name, args.weights_dir)
     if args.json:
         print(json.dumps({"name": name, "file": str(path), "checksum": state}))
@@ -122,19 +138,54 @@ def _import(args) -> int:
     return 0
 
 
-def _name_of_method(method: str, file: str) -> str:
-    rows = registry.of_method(method)
-    if not rows:
-        methods = sorted({row.method for row in registry.ROWS if row.method})
-        raise ValueError(
-            f"no published checkpoint of {method!r} is listed; methods: {', '.join(methods) or 'none'}"
-        )
-    if len(rows) > 1:
-        rows = [row for row in rows if file.replace("\\", "/").rpartition("/")[2] == row.file]
-    if len(rows) != 1:
-        names = ", ".join(f"{row.name} ({row.file})" for row in registry.of_method(method))
-        raise ValueError(f"{method} has several files: say which with --name: {names}")
-    return rows[0].name
+def _import_method(args) -> int:
+    from talkbench import __version__, methods
+    from talkbench import config as configs
+    from talkbench.weights import checkpoint
+
+    method = methods.load(args.method)
+    if method.published is None:
+        raise ValueError(f"{method.name}: no published checkpoints of it are known")
+    config = configs.load(method.name, args.preset, configs.overrides(args.rest))
+    contents = {str(path): _content(path) for path in args.files}
+    try:
+        tree = method.published(config, contents)
+    except ValueError as error:
+        named = any(path in str(error) for path in contents)
+        raise ValueError(str(error) if named else f"{', '.join(contents)}: {error}") from None
+    out = args.out or Path(args.weights_dir or store.default_folder()) / f"{method.name}-published.npz"
+    prints = {path.name: _sha256(path) for path in args.files}
+    whole = hashlib.sha256("".join(sorted(prints.values())).encode()).hexdigest()
+    meta = {
+        "kind": "method", "name": method.name, "config": configs.to_plain(config), "config_hash": configs.digest(config),
+        "data": {"name": "published", "fingerprint": whole}, "files": prints, "talkbench": __version__,
+    }  # fmt: skip
+    digest = checkpoint.save(out, tree, meta)
+    if args.json:
+        print(json.dumps({"method": method.name, "file": str(out), "digest": digest}))
+        return 0
+    print(f"{out}: {_count(tree) / 1e6:.1f} M numbers of {len(contents)} file(s), {digest}")
+    print(f"talkbench eval --method {method.name} --checkpoint {out}")
+    return 0
+
+
+def _content(path: Path):
+    """What a published file holds; of a text file the numbers."""
+    import numpy as np
+
+    from talkbench.weights import readers
+
+    if path.suffix != ".txt":
+        return readers.read(path)
+    try:
+        return np.loadtxt(path, dtype=np.float32)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: no readable text file of numbers ({error})") from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _verify(args) -> int:

@@ -65,6 +65,9 @@ class Method:
             `generate(source uint8 (H, W, 3), driving: Driving, **options) -> uint8 (T, H, W, 3)`.
         options: {name: (default, help)} of `generate`'s options; the command line makes flags of them.
         rows: its lines in the tables; none: one of the method's name with all options as they are.
+        published: `published(config, contents) -> variables` of `generator`, from checkpoints that the authors (or a known
+            reimplementation) published: {file name: what `weights.readers.read` found, or the numbers of a text file}. What
+            they tell beyond weights is set in `config`. None: there are none.
     """
 
     name: str
@@ -75,3 +78,4 @@ class Method:
     generator: Callable
     options: dict[str, tuple]
     rows: tuple[Row, ...] = ()
+    published: Callable | None = None

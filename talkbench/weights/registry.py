@@ -1,7 +1,7 @@
 """Published weight files: who publishes them, under which licence, and how to know that a file is the right
 one.
 
-Nothing here is shipped. A row is added for each file that a judge or a method reads; `talkbench weights`
+Nothing here is shipped. A row is added for each file that a judge or a loss reads; `talkbench weights`
 works on these rows alone. `sha256` is a whole checksum or the prefix that the publisher put into the file's
 name; empty where neither was ever published. Whole checksums stand in several unrelated public projects, or
 were computed.
@@ -24,7 +24,6 @@ class Published:
         size: bytes, 0 where not known.
         sha256: whole checksum (64 digits), a prefix of it, or "".
         used_by: what reads it.
-        method: name of the method whose published checkpoint it is, or "" for judges.
         check: "module:function" of `function(path) -> variables`, which reads and converts the file; "" where
             nothing here reads it.
         note: one line on anything unusual.
@@ -39,7 +38,6 @@ class Published:
     size: int = 0
     sha256: str = ""
     used_by: str = ""
-    method: str = ""
     check: str = ""
     note: str = ""
 
@@ -251,8 +249,3 @@ def by_name(name: str) -> Published:
     near = get_close_matches(name, [row.name for row in ROWS], 3, 0.4)
     hint = f"; did you mean {', '.join(near)}?" if near else "; `talkbench weights list` shows all"
     raise ValueError(f"no weights called {name!r}{hint}")
-
-
-def of_method(method: str) -> list[Published]:
-    """The published checkpoints of a method, possibly none."""
-    return [row for row in ROWS if row.method == method]

@@ -50,11 +50,11 @@ class Server:
 @pytest.fixture
 def server(monkeypatch):
     server = Server()
-    row = Published("w", "w.pth", "someone", "none", url=server.url, size=len(DATA), sha256=SHA, method="m")
+    row = Published("w", "w.pth", "someone", "none", url=server.url, size=len(DATA), sha256=SHA)
     rows = (
         row,
-        Published("prefix", "prefix.pth", "someone", "none", url=server.url, sha256=SHA[:8], method="two"),
-        Published("unknown", "unknown.pth", "someone", "none", url=server.url, method="two"),
+        Published("prefix", "prefix.pth", "someone", "none", url=server.url, sha256=SHA[:8]),
+        Published("unknown", "unknown.pth", "someone", "none", url=server.url),
         Published("manual", "manual.pth", "someone", "none", page="https://example.org", sha256=SHA),
     )
     monkeypatch.setattr(registry, "ROWS", rows)
@@ -186,7 +186,7 @@ def test_command_line(server, tmp_path, capsys):
     weights.add_arguments(parser)
 
     def call(*words):
-        args = parser.parse_args([*words, "--weights-dir", str(tmp_path / "store")])
+        args, args.rest = parser.parse_known_args([*words, "--weights-dir", str(tmp_path / "store")])
         code = weights.run(args)
         return code, capsys.readouterr()
 
@@ -197,10 +197,9 @@ def test_command_line(server, tmp_path, capsys):
     code, out = call("list")
     assert code == 0 and "w.pth" in out.out and "whole" in out.out
     (tmp_path / "mine.bin").write_bytes(DATA)
-    assert call("import", "--method", "m", str(tmp_path / "mine.bin"))[0] == 0
-    code, out = call("import", "--method", "two", str(tmp_path / "mine.bin"))
-    assert code == 1 and "--name: prefix (prefix.pth), unknown (unknown.pth)" in out.err
-    assert call("import", "--method", "none", "x")[0] == 1
+    assert call("import", "--name", "w", str(tmp_path / "mine.bin"))[0] == 0
+    code, out = call("import", "--name", "w", str(tmp_path / "mine.bin"), "second.bin")
+    assert code == 1 and "--name takes one FILE and nothing else" in out.err
     code, out = call("verify")
     assert code == 0 and "checksum ok" in out.out
     (tmp_path / "store" / "w.pth").write_bytes(DATA[1:] + b"1")
@@ -227,7 +226,8 @@ def test_what_no_checksum_vouches_for_must_at_least_convert(tmp_path, capsys):
             "--weights-dir",
             str(tmp_path / "store"),
         ]
-        assert weights.run(parser.parse_args([*words, str(tmp_path / file)])) == 1
+        args, args.rest = parser.parse_known_args([*words, str(tmp_path / file)])
+        assert weights.run(args) == 1
         said = capsys.readouterr().err
         assert file in said and message in said and "hopenet_robust_alpha1.pkl" in said
     assert not (tmp_path / "store").exists()

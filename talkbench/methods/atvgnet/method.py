@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from talkbench.batches import fitting
 from talkbench.data.clip import Clip
 from talkbench.methods import detect
 from talkbench.methods.atvgnet import audio, basis, crop, losses, shapes
@@ -178,14 +179,15 @@ OPTIONS = {
 }
 
 
-def generator(config: ConfigDict, variables: dict, batch: int = 25):
+def generator(config: ConfigDict, variables: dict, batch: int | None = None):
     """`generate(source, driving, **options)`: sound to codes in one pass, frames in pieces of `batch`.
 
     The recurrence's state goes from piece to piece (`gru_axis` time), or frames are independent (batch: a clip alone is one
     step of the published recurrence for each frame), so the pieces don't show.
     """
     nets, model = networks(config), config.model
-    sides = {name: variables[name] for name in ("atnet", "vgnet")}
+    batch = batch or fitting(25, model.crop)
+    sides = jax.device_put({name: variables[name] for name in ("atnet", "vgnet")})
     table = shapes.from_arrays(variables["atnet"]["stats"]["shapes"], "the checkpoint")
     recurrent = model.vgnet.gru_axis == "time"
 
@@ -290,6 +292,12 @@ def reference(config: ConfigDict, variables: dict):
     return cut
 
 
+def _published(config: ConfigDict, contents) -> dict:
+    from talkbench.methods.atvgnet.published import published  # which needs this module
+
+    return published(config, contents)
+
+
 METHOD = Method(
     name="atvgnet",
     title="ATVGnet",
@@ -302,4 +310,5 @@ METHOD = Method(
         Row("atvgnet"),
         Row("atvgnet-crop", {"view": "crop"}, reference=reference, border=0.25),
     ),
+    published=_published,
 )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from talkbench.batches import in_batches
+from talkbench.batches import fitting, in_batches
 from talkbench.methods.facevid2vid import equivariance, losses, motion, teachers
 from talkbench.methods.facevid2vid.features import Pair
 from talkbench.methods.facevid2vid.networks import (
@@ -195,15 +195,16 @@ OPTIONS = {
 }
 
 
-def generator(config: ConfigDict, variables: dict, batch: int = 25):
+def generator(config: ConfigDict, variables: dict, batch: int | None = None):
     """`generate(source, driving, **options)`: the source's volume and keypoints once, the rest in batches of frames.
 
     Args:
         config: of the training run.
         variables: {"video": {"params", "stats"}}.
-        batch: frames in one call; the last batch is padded.
+        batch: frames in one call (default: `batches.fitting`); the last batch is padded.
     """
-    side, size = variables["video"], config.data.size
+    side, size = jax.device_put(variables["video"]), config.data.size
+    batch = batch or fitting(25, size)
     inference = _Inference(config, side)
     model = config.model
 
@@ -278,6 +279,12 @@ def _turns(model, source_pose, pose, yaw, pitch, roll) -> np.ndarray:
     return np.asarray(relative_rotation(jnp.broadcast_to(turn(source_pose), driving.shape), driving))
 
 
+def _published(config: ConfigDict, contents) -> dict:
+    from talkbench.methods.facevid2vid.published import published  # which needs this module
+
+    return published(config, contents)
+
+
 METHOD = Method(
     name="facevid2vid",
     title="face-vid2vid",
@@ -286,4 +293,5 @@ METHOD = Method(
     stages=lambda config: [train_stage(config)],
     generator=generator,
     options=OPTIONS,
+    published=_published,
 )

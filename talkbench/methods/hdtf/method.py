@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from talkbench.batches import in_batches
+from talkbench.batches import fitting, in_batches
 from talkbench.data.clip import FPS, SAMPLES_PER_FRAME
 from talkbench.geometry.face_model import free_model
 from talkbench.methods import detect
 from talkbench.methods.hdtf import animation_stage, face_fit, mesh, sound, style
 from talkbench.methods.hdtf.device_flow import approximate_flow
 from talkbench.methods.hdtf.fit import motion_of_fit
+from talkbench.methods.hdtf.published import published
 from talkbench.methods.hdtf.steady import steadied
 from talkbench.methods.hdtf.video_stage import network, unit, video_stage
 from talkbench.methods.method import Driving, Method, Row
@@ -51,7 +52,8 @@ def listener(config: ConfigDict, variables: dict):
 
     Expressions are in 0..1, the head in degrees and shares of the side, as in `mesh.Motion`.
     """
-    net, side, kind = animation_stage.network(config), variables["animation"], config.model.identity
+    net, kind = animation_stage.network(config), config.model.identity
+    side = jax.device_put(variables["animation"])
 
     @jax.jit
     def run(side, frozen, audio, image, landmarks):
@@ -72,9 +74,11 @@ def listener(config: ConfigDict, variables: dict):
     return hear
 
 
-def generator(config: ConfigDict, variables: dict, batch: int = 25):
+def generator(config: ConfigDict, variables: dict, batch: int | None = None):
     """`generate(source, driving, **options)`: the reference's feature once, the rest in batches of frames."""
-    net, side, size, model = network(config), variables["video"], config.data.size, config.model
+    net, size, model = network(config), config.data.size, config.model
+    side = jax.device_put(variables["video"])
+    batch = batch or fitting(25, size)
     weights = {"params": side["params"]["video"], "batch_stats": side["stats"]["video"]}
 
     encode = jax.jit(lambda weights, image: net.apply(weights, image, method="encode"))
@@ -86,7 +90,7 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
         made = net.apply(weights, many(image), many(feature), flow, method="animate")["image"]
         return jnp.clip(jnp.round(made * 255), 0, 255).astype(jnp.uint8)
 
-    heard = listener(config, variables)
+    heard = listener(config, variables) if "animation" in variables else None
 
     def by_sound(
         still: mesh.Motion, driving: Driving, source: np.ndarray, landmarks: np.ndarray
@@ -156,6 +160,10 @@ def generator(config: ConfigDict, variables: dict, batch: int = 25):
             raise ValueError(f"driver {driver!r}: there are audio and mesh")
         if driver == "audio" and driving.audio is None:
             raise ValueError("hdtf is driven by audio; pass --audio SOUND")
+        if driver == "audio" and heard is None:
+            raise ValueError(
+                "these weights hold no G_ani, which was never published: they follow mesh coefficients only"
+            )
         if driver == "mesh" and (driving.expression is None or driving.pose is None):
             raise ValueError("the driving clip has no mesh coefficients; leave out driver=mesh")
         found = detect.landmarks(source, model.detector) if landmarks is None else landmarks
@@ -179,4 +187,5 @@ METHOD = Method(
         Row("hdtf", {"driver": "audio"}, ("audio",)),
         Row("hdtf-mesh", {"driver": "mesh"}, ("coefficients",)),
     ),
+    published=published,
 )

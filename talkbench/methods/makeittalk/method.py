@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from talkbench.batches import in_batches
+from talkbench.batches import fitting, in_batches
 from talkbench.methods import detect
 from talkbench.methods.makeittalk import (
     cartoon,
@@ -16,6 +16,7 @@ from talkbench.methods.makeittalk import (
     translation,
 )
 from talkbench.methods.makeittalk.cartoon import bend
+from talkbench.methods.makeittalk.published import published
 from talkbench.methods.makeittalk.stages import (
     content_motion,
     converter,
@@ -48,7 +49,7 @@ def animator(config: ConfigDict, variables: dict):
     nets, model, hearing = networks(config), config.model, ear(config)
     convert, motion = converter(config), content_motion(config)
     standard = framing.standard_face(model.standard_face)
-    sides = {name: variables[name] for name in ("voice_conversion", "content", "speaker")}
+    sides = jax.device_put({name: variables[name] for name in ("voice_conversion", "content", "speaker")})
     encode = jax.jit(lambda side, mels: nets["voice_encoder"].apply({"params": voice_params(side)}, mels))
 
     @jax.jit
@@ -113,12 +114,13 @@ def _lips(motion: np.ndarray, post: ConfigDict, factor: float) -> np.ndarray:
     return made
 
 
-def generator(config: ConfigDict, variables: dict, batch: int = 25):
+def generator(config: ConfigDict, variables: dict, batch: int | None = None):
     """`generate(source, driving, **options)`; pictures are drawn in pieces of `batch` frames."""
     net, model = networks(config)["translation"], config.model
+    batch = batch or fitting(25, config.data.size)
     standard = framing.standard_face(model.standard_face)
     animate = animator(config, variables)
-    side = variables["image_translation"]
+    side = jax.device_put(variables["image_translation"])
 
     @jax.jit
     def draw(side, portrait, drawings, own, bent):
@@ -181,4 +183,5 @@ METHOD = Method(
     stages=stages,
     generator=generator,
     options=OPTIONS,
+    published=published,
 )

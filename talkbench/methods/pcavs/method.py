@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from talkbench.batches import in_batches
+from talkbench.batches import fitting, in_batches
 from talkbench.methods.method import Driving, Method
 from talkbench.methods.pcavs import face, mel, networks
 from talkbench.methods.pcavs.frames import crop, ping_pong
 from talkbench.methods.pcavs.modules import Pass, modules
+from talkbench.methods.pcavs.published import published
 from talkbench.methods.pcavs.stages import stages, unit
 
 OPTIONS = {
@@ -24,15 +25,16 @@ OPTIONS = {
 }
 
 
-def generator(config: ConfigDict, variables: dict, batch: int = 20):
+def generator(config: ConfigDict, variables: dict, batch: int | None = None):
     """`generate(source, driving, pose="auto")`: identity once, then frame i from window i of the sound.
 
     Args:
         config: of the training run.
         variables: {"generator": {"params", "stats"}}.
-        batch: frames in one call; the last batch is padded.
+        batch: frames in one call (default: `batches.fitting`); the last batch is padded.
     """
-    side, size = variables["generator"], config.data.size
+    side, size = jax.device_put(variables["generator"]), config.data.size
+    batch = batch or fitting(20, size)
     nets, gain = modules(config), config.model.audio_gain
     numbers = config.model.non_identity.pose_dim
 
@@ -135,4 +137,5 @@ METHOD = Method(
     stages=stages,
     generator=generator,
     options=OPTIONS,
+    published=published,
 )

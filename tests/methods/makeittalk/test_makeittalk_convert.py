@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from talkbench import config as configs
 from talkbench.methods.makeittalk import convert
+from talkbench.methods.makeittalk.published import published as import_published
+from talkbench.methods.makeittalk.stages import networks, voice_params
 from talkbench.weights import formula
 from talkbench.weights.torch_layout import CheckpointError, entry
 
@@ -154,3 +157,37 @@ def test_what_does_not_fit_is_named():
     del state["bilstm.weight_hh_l0"]
     with pytest.raises(CheckpointError, match="no content of MakeItTalk.*bilstm.weight_hh_l0"):
         convert.load(state)
+
+
+def test_files_and_constants_become_weights():
+    config, files = configs.load("makeittalk", "paper"), {}
+    for name in convert.PARTS:
+        key, shapes, prefix = FILES[name]
+        state = formula.state_dict(1, shapes)
+        network = convert.load(state).network
+        section = config.model[name]
+        for field in section:
+            section[field] = getattr(network, field)
+        files[f"{name}.pth"] = {key: {prefix + k: value for k, value in state.items()}}
+    voice, sound = (
+        np.arange(5) / np.float32(5),
+        np.stack([np.full(80, 0.5), np.full(80, 0.1)]).astype(np.float32),
+    )
+    made = import_published(config, {**files, "sound.txt": sound, "voice.txt": voice})
+    assert set(made) == {"voice_conversion", "content", "speaker", "image_translation"}
+    side = made["voice_conversion"]
+    np.testing.assert_array_equal(side["stats"]["target"]["voice"], voice)
+    assert voice_params(side)["linear"]["kernel"].shape == (3, 5)
+    normal = networks(config)["sound"].apply(
+        {"batch_stats": made["content"]["stats"]["sound"]}, np.full((1, 80), 0.7)
+    )
+    np.testing.assert_allclose(normal, 2, rtol=1e-4)
+    config.model.content.layers = 2
+    with pytest.raises(CheckpointError, match="pass --config.model.content.layers=3"):
+        import_published(config, files)
+    config.model.content.layers = 3
+    lacking = {name: file for name, file in files.items() if name != "content.pth"}
+    with pytest.raises(CheckpointError, match=r"no file holds MakeItTalk's content, target voice \(.txt\)"):
+        import_published(config, {**lacking, "sound.txt": sound})
+    with pytest.raises(CheckpointError, match="odd.txt: 3 numbers; expected 5"):
+        import_published(config, {**files, "odd.txt": np.zeros(3, np.float32)})

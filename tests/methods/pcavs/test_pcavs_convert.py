@@ -1,10 +1,15 @@
 """Published checkpoints into our variables and back: small networks, keys written down as the published code names them."""
 
+import re
+
+import jax
 import numpy as np
 import pytest
 
-from talkbench.methods.pcavs import convert, networks
-from talkbench.weights.torch_layout import CheckpointError, entry
+from talkbench import config as configs
+from talkbench.methods.pcavs import convert, networks, published
+from talkbench.methods.pcavs.modules import modules
+from talkbench.weights.torch_layout import CheckpointError, abstract_variables, entry
 
 RNG = np.random.default_rng(0)
 
@@ -118,3 +123,38 @@ def test_file_names(tmp_path):
     assert convert.file_names(tmp_path) == {
         "A_sync": tmp_path / "latest_net_A_sync.pth", "G": tmp_path / "latest_net_G.pth",
     }  # fmt: skip
+
+
+def test_four_files_become_weights():
+    sizes = {
+        "non_identity.features": "12", "non_identity.mouth_dim": "4", "non_identity.pose_dim": "2",
+        "non_identity.fan_features": "16",
+        "identity.stages": "(1,1,1,1)", "identity.width": "8", "identity.base_width": "32",
+        "identity.groups": "2", "identity.features": "8",
+        "identity.num_classes": "3", "audio.stages": "(1,1)", "audio.widths": "(8,16)", "audio.attention": "4",
+        "generator.widths": "(8,4)",
+    }  # fmt: skip
+    config = configs.load(
+        "pcavs", "paper", {"data.size": "14"} | {f"model.{key}": value for key, value in sizes.items()}
+    )
+    nets = modules(config)
+    state = {"A_sync": audio(), "G": generator(style=14)}
+    shapes = {"E": (1, 64, 64, 3), "V": (1, 64, 64, 3)}
+    wanted = {
+        name: jax.tree.map(lambda x: tensor(*x.shape), abstract_variables(nets[name].init, shape))
+        for name, shape in shapes.items()
+    }
+    leaves = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+    for name, variables in wanted.items():
+        state[name] = {}
+        for path, _ in jax.tree_util.tree_leaves_with_path(variables):
+            *names, leaf = [part.key for part in path][1:]
+            key = ".".join([*(re.sub(r"_(\d+)$", r".\1", n) for n in names), leaves.get(leaf, leaf)])
+            state[name][key] = entry(variables, key)
+    contents = {f"checkpoints/demo/latest_net_{name}.pth": arrays for name, arrays in state.items()}
+    made = published.published(config, contents)["generator"]
+    assert set(made["params"]) == {"E", "V", "A_sync", "G"}
+    for name, variables in wanted.items():
+        jax.tree.map(np.testing.assert_array_equal, made["params"][name], variables["params"])
+    with pytest.raises(CheckpointError, match="lacks latest_net_V.pth"):
+        published.published(config, {path: state for path, state in contents.items() if "net_V" not in path})
