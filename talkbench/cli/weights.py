@@ -102,6 +102,7 @@ def _list(args) -> int:
         table.append((row["name"], row["state"], size, row["checksum"], row["file"], row["used_by"]))
     print(*aligned(table), sep="\n")
     print(f"\nfolder: {args.weights_dir or store.default_folder()}; licences and addresses: --json")
+    print("published checkpoints of a method: talkbench weights import --method NAME FILE...")
     return 0
 
 

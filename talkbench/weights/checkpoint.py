@@ -108,7 +108,8 @@ def load(path: Path, kind: str | None = None, name: str | None = None) -> tuple[
     except Exception as error:  # numpy, zipfile, zlib and json have their own kinds each
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path}: damaged, or not a talkbench checkpoint ({reason}); train or fetch it again"
+            f"{path}: damaged, or not a talkbench checkpoint ({reason}); train it again, or make a published one into one: "
+            "talkbench weights import --method NAME FILE"
         ) from error
     if digest(flat) != meta.get("digest"):
         raise CheckpointError(
