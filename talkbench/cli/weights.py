@@ -142,6 +142,7 @@ def _import(args) -> int:
 def _import_method(args) -> int:
     from talkbench import __version__, methods
     from talkbench import config as configs
+    from talkbench.evaluation.provenance import file_hash
     from talkbench.weights import checkpoint
 
     method = methods.load(args.method)
@@ -155,7 +156,7 @@ def _import_method(args) -> int:
         named = any(path in str(error) for path in contents)
         raise ValueError(str(error) if named else f"{', '.join(contents)}: {error}") from None
     out = args.out or Path(args.weights_dir or store.default_folder()) / f"{method.name}-published.npz"
-    prints = {path.name: _sha256(path) for path in args.files}
+    prints = {path.name: file_hash(path) for path in args.files}
     whole = hashlib.sha256("".join(sorted(prints.values())).encode()).hexdigest()
     meta = {
         "kind": "method", "name": method.name, "config": configs.to_plain(config), "config_hash": configs.digest(config),
@@ -177,16 +178,16 @@ def _content(path: Path):
     from talkbench.weights import readers
 
     if path.suffix != ".txt":
-        return readers.read(path)
+        content = readers.read(path)
+        if not isinstance(content, dict):
+            raise ValueError(
+                f"{path}: holds a {type(content).__name__}, not the arrays of networks by their names"
+            )
+        return content
     try:
         return np.loadtxt(path, dtype=np.float32)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: no readable text file of numbers ({error})") from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _verify(args) -> int:

@@ -209,9 +209,8 @@ def read(path: str | Path) -> Golden:
     except FileNotFoundError:
         raise GoldenError(f"{path}: no such golden file") from None
     except (OSError, ValueError, EOFError, AttributeError) as error:
-        why = (
-            "" if "pickle" in str(error) else f" ({error})"
-        )  # numpy advises to unpickle whatever it does not know
+        # numpy advises to unpickle whatever it does not know
+        why = "" if "pickle" in str(error) else f" ({error})"
         raise GoldenError(f"{path}: not a golden file, it cannot be read as .npz{why}") from None
     except Exception as error:  # zipfile and zlib raise their own types on damaged archives
         raise GoldenError(f"{path}: damaged archive ({error}); copy the file again") from None

@@ -158,6 +158,27 @@ def _few(names: Sequence[str], number: int = 3) -> str:
     return ", ".join(names[:number]) + (f" and {len(names) - number} more" if len(names) > number else "")
 
 
+def agree(what: str, found: Any, network: Any, fields: Iterable[str], flag: str = "") -> None:
+    """Refuse a checkpoint whose network has other settings than the configuration's, naming the first of them.
+
+    Args:
+        what: how errors call the checkpoint's network. found, network: the modules. fields: what weights show of them.
+        flag: of the command line, up to the field's name; "": the message names the field alone.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    for name in fields:
+        theirs, ours = (
+            tuple(x) if isinstance(x, list) else x for x in (getattr(found, name), getattr(network, name))
+        )
+        if theirs != ours:
+            remedy = f"pass {flag}{name}={theirs}" if flag else f"set {name} to {theirs}"
+            raise CheckpointError(
+                f"{what} has {name} {theirs}, the configuration says {ours}: {remedy}, or choose another checkpoint"
+            )
+
+
 def abstract_variables(init: Callable, *inputs: tuple[int, ...]) -> dict:
     """Shapes of a network's variables, from its `init` and the shapes of its float32 inputs."""
     arguments = [jax.ShapeDtypeStruct(shape, np.float32) for shape in inputs]

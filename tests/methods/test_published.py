@@ -1,5 +1,6 @@
 """Published checkpoints through `talkbench weights import --method`: small networks in the published layouts."""
 
+import pickle
 import re
 from pathlib import Path
 
@@ -176,6 +177,10 @@ def test_atvgnet(tmp_path, capsys):
     clip, generate = synthetic_clip(3, 0, 4, 32), methods.load("atvgnet").generator(config, tree)
     made = generate(clip.frames[0], Driving(audio=clip.audio), landmarks=clip.landmarks[0, :, :2])
     assert made.shape == (4, 32, 32, 3)
+    flags = [f"--config.{key}={value}" for key, value in small.items()]
+    for key, ours, theirs in (("model.codes", 5, 6), ("model.vgnet.hidden", 8, 16)):
+        assert main([*words, *flags, f"--config.{key}={ours}"]) == 1
+        assert f"pass --config.{key}={theirs}" in capsys.readouterr().err
     assert main([*words, f"--config.model.basis={tmp_path / 'codes.npz'}"]) == 1
     assert "pass --config.model.atnet.widths=(2, 2, 2, 4, 4)" in capsys.readouterr().err
 
@@ -185,11 +190,13 @@ def test_mistakes_have_one_line(tmp_path, capsys):
     for name in ("notes.pth", "notes.txt"):
         (tmp_path / name).write_text("nothing")
     np.savez(tmp_path / "notes.npz", weight=np.zeros(3))
+    (tmp_path / "list.pkl").write_bytes(pickle.dumps([1, 2]))
     for method, file, text in (
         ("pcavs", tmp_path / "gone.pth", "gone.pth: cannot be opened"),
         ("pcavs", tmp_path / "notes.npz", "notes.npz: which network? name it as published"),
         ("makeittalk", tmp_path / "notes.txt", "notes.txt: no readable text file of numbers"),
         ("facevid2vid", tmp_path / "notes.pth", "notes.pth"),
+        ("facevid2vid", tmp_path / "list.pkl", "list.pkl: holds a list, not the arrays"),
         ("nobody", tmp_path / "notes.pth", "no method 'nobody'"),
     ):
         assert main([*words, method, str(file), "--out", str(tmp_path / "x.npz")]) == 1

@@ -6,7 +6,6 @@ kinds are told apart by their keys, so a file of the wrong network is refused by
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -14,7 +13,6 @@ import numpy as np
 
 from talkbench.methods.atvgnet.blocks import ConvGRU
 from talkbench.methods.atvgnet.networks import ATNet, ATSingle, Discriminator, VGNet
-from talkbench.weights import readers
 from talkbench.weights.torch_layout import CheckpointError, abstract_variables, convert, strip_module
 
 # The convolutional GRU's weights are published as weight_ih_l0, bias_hh_l0, ...: ours are layers ih_l0, hh_l0.
@@ -32,27 +30,13 @@ class Part(NamedTuple):
     variables: dict
 
 
-def load(path: str | Path, kind: str | None = None) -> Part:
-    """Read a published checkpoint.
-
-    Args:
-        path: any file that `weights.readers` reads.
-        kind: "atnet", "atsingle", "vgnet" or "discriminator", where only that will do.
-
-    Raises:
-        CheckpointError: another network's, or tensors that are missing or of another size.
-        WeightsFileError: no readable weight file.
-    """
-    return load_part(readers.state_dict(path), kind, str(path))
-
-
 def load_part(
     state: Mapping[str, Any], kind: str | None = None, name: str = "the checkpoint", **settings
 ) -> Part:
     """One network's published state dict.
 
     Args:
-        kind: see `load`. name: how errors call it.
+        kind: "atnet", "atsingle", "vgnet", "discriminator" or "conv_gru", where only that will do. name: how errors call it.
         settings: fields of the network that weights don't show (`per_step`, `gru_axis`, `dropout`, ...).
     """
     state = strip_module(state)

@@ -7,10 +7,11 @@ from ml_collections import ConfigDict
 
 from talkbench.methods.atvgnet import basis, convert
 from talkbench.methods.atvgnet.method import networks
+from talkbench.weights.torch_layout import agree
 
 # What weights show of a network's settings.
 _SHOWN = {
-    "atnet": ("widths", "dense", "landmark_dense", "hidden", "layers", "codes"),
+    "atnet": ("widths", "dense", "landmark_dense", "hidden", "layers"),
     "vgnet": ("width", "halvings", "blocks", "hidden"),
 }
 
@@ -36,12 +37,15 @@ def published(config: ConfigDict, contents: Mapping[str, Any]) -> dict:
     table = basis.to_arrays(basis.read(config.model.basis), config.model.codes)
     config.model.vgnet.gru_axis = "batch"
     nets, made = networks(config), {}
+    nets["vgnet"] = nets["vgnet"].clone(hidden=nets["vgnet"].hidden or 8 * nets["vgnet"].width)
     for path, state in contents.items():
         part = convert.load_part(state, name=path)
         kind = {"ATNet": "atnet", "VGNet": "vgnet"}.get(type(part.network).__name__)
         if kind is None:
             raise convert.CheckpointError(f"{path}: {type(part.network).__name__}, of no use for generation")
-        _compare(kind, part.network, nets[kind], path)
+        agree(f"{path}: {kind}", part.network, nets[kind], _SHOWN[kind], f"--config.model.{kind}.")
+        if kind == "atnet":
+            agree(f"{path}: {kind}", part.network, nets[kind], ("codes",), "--config.model.")
         made[kind] = {
             "params": {kind: part.variables["params"]}, "stats": {kind: part.variables.get("batch_stats", {})},
         }  # fmt: skip
@@ -51,15 +55,3 @@ def published(config: ConfigDict, contents: Mapping[str, Any]) -> dict:
         )
     made["atnet"]["stats"]["shapes"] = table
     return made
-
-
-def _compare(kind: str, found, network, path: str) -> None:
-    for name in _SHOWN[kind]:
-        theirs, ours = getattr(found, name), getattr(network, name)
-        if name == "hidden" and not ours:
-            ours = 8 * network.width
-        if theirs != ours:
-            where = f"model.{name}" if name == "codes" else f"model.{kind}.{name}"
-            raise convert.CheckpointError(
-                f"{path}: {name} of {kind} is {theirs}, the configuration says {ours}: pass --config.{where}={theirs}"
-            )

@@ -12,7 +12,6 @@ Keys may carry the `module.` of a data-parallel wrapper. Sizes are read from the
 any size gives networks that fit it; a configuration that says otherwise is refused by name.
 """
 
-import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -31,6 +30,7 @@ from talkbench.nn.resize import gaussian_kernel
 from talkbench.weights.torch_layout import (
     CheckpointError,
     abstract_variables,
+    agree,
     convert,
     strip_module,
     strip_prefix,
@@ -115,21 +115,9 @@ def load_part(part: str, state_dict: Mapping[str, Any], network: nn.Module | Non
         some = ", ".join(list(state_dict)[:3]) or "nothing"
         raise CheckpointError(f"no {part} of face-vid2vid ({error}); it holds {some}") from None
     network = network or found
-    for field in dataclasses.fields(found):
-        if field.name in ("parent", "name") or field.name not in _SIZES[part]:
-            continue
-        theirs, ours = getattr(found, field.name), getattr(network, field.name)
-        if _plain(theirs) != _plain(ours):
-            raise CheckpointError(
-                f"the checkpoint's {part} has {field.name} {theirs}, the configuration says {ours}: "
-                f"set {field.name} to {theirs}, or choose another checkpoint"
-            )
+    agree(f"the checkpoint's {part}", found, network, _SIZES[part])
     abstract = abstract_variables(network.init, *example_shapes(network, state_dict))
     return Part(network, convert(state_dict, abstract, RULES[part], _IGNORE.get(part, ()), f"the {part}"))
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else value
 
 
 def example_shapes(

@@ -24,7 +24,8 @@ def published(config: ConfigDict, contents: Mapping[str, Any]) -> dict:
         raise convert.CheckpointError(f"{len(contents)} files: face-vid2vid's networks are published in one")
     (content,) = contents.values()
     nets = networks(config)
-    parts = convert.load(content, {theirs: nets[ours] for theirs, ours in _PARTS.items()}, need=_PARTS)
+    states = {part: state for part, state in convert.split(content).items() if part in _PARTS}
+    parts = convert.load(states, {theirs: nets[ours] for theirs, ours in _PARTS.items()}, need=_PARTS)
     made = {ours: parts[theirs].variables for theirs, ours in _PARTS.items()}
     return {
         "video": {

@@ -14,7 +14,7 @@ import numpy as np
 from talkbench.methods.hdtf.animation_networks import AnimationDiscriminator, AnimationGenerator
 from talkbench.methods.hdtf.video_networks import VideoGenerator
 from talkbench.nn.resize import gaussian_kernel
-from talkbench.weights.torch_layout import CheckpointError, abstract_variables, convert, strip_module
+from talkbench.weights.torch_layout import CheckpointError, abstract_variables, agree, convert, strip_module
 
 RENAMES = (("dense_motion", "foreground_matting"), ("attention_mask", "matting_mask"))
 _IGNORE = (r"foreground_matting\.down_sample_(image|flow)\.weight",)  # Gaussian kernels, constants
@@ -75,20 +75,9 @@ def load_part(
             **{name: getattr(network, name) for name in _SPECIFIC if hasattr(network, name)}
         )
     else:
-        _compare(part, found, network)
+        agree(f"the checkpoint's {part}", found, network, _COUNTS[part])
     abstract = abstract_variables(network.init, *example_shapes(network, state_dict))
     return Part(network, convert(state_dict, abstract, ignore=_IGNORE, name=f"the {part}"))
-
-
-def _compare(part: str, found: nn.Module, network: nn.Module) -> None:
-    """Refuse a configuration with other numbers of layers: the message says which, not which keys are missing."""
-    for name in _COUNTS[part]:
-        theirs, ours = getattr(found, name), getattr(network, name)
-        if theirs != ours:
-            raise CheckpointError(
-                f"the checkpoint's {part} has {name} {theirs}, the configuration says {ours}: "
-                f"set {name} to {theirs}, or choose another checkpoint"
-            )
 
 
 def example_shapes(network: nn.Module, state_dict: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:

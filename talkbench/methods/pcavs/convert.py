@@ -9,7 +9,6 @@ the network has `num_classes`), the backbone's ImageNet classifier, and filters 
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -52,12 +51,6 @@ class Part(NamedTuple):
 
     network: nn.Module
     variables: dict
-
-
-def file_names(folder: str | Path) -> dict[str, Path]:
-    """{part: file} of the published files in a folder."""
-    found = {part: Path(folder) / f"latest_net_{part}.pth" for part in PARTS}
-    return {part: path for part, path in found.items() if path.is_file()}
 
 
 def load(

@@ -117,14 +117,6 @@ def test_wrong_checkpoints_are_refused():
         convert.load_part("G", state, networks.Generator((8, 6), 7))
 
 
-def test_file_names(tmp_path):
-    for part in ("G", "A_sync"):
-        (tmp_path / f"latest_net_{part}.pth").touch()
-    assert convert.file_names(tmp_path) == {
-        "A_sync": tmp_path / "latest_net_A_sync.pth", "G": tmp_path / "latest_net_G.pth",
-    }  # fmt: skip
-
-
 def test_four_files_become_weights():
     sizes = {
         "non_identity.features": "12", "non_identity.mouth_dim": "4", "non_identity.pose_dim": "2",
