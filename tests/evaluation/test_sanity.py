@@ -35,7 +35,7 @@ def test_untouched_is_perfect_and_worse_is_worse(clip):
     assert sanity.verdict("lmd", found["lmd"]["jitter"]) == "yes" and "blur" not in found["lmd"]
     assert "jitter" not in found["psnr"] and len(found["tde"]["frame drop"]) == 5
     assert list(found["mkr"]) == ["lost faces"] and sanity.verdict("mkr", found["mkr"]["lost faces"]) == "yes"
-    np.testing.assert_allclose(found["mkr"]["lost faces"], [0, 2 / 24, 5 / 24, 8 / 24, 12 / 24])
+    np.testing.assert_allclose(np.ravel(found["mkr"]["lost faces"]), [0, 2 / 24, 5 / 24, 8 / 24, 12 / 24])
     page = sanity.markdown(untouched, found)
     assert page.count("\n") == 1 + len(KEYS) and "| `psnr` | 100 | yes | yes |" in page
 
@@ -43,6 +43,10 @@ def test_untouched_is_perfect_and_worse_is_worse(clip):
 def test_a_metric_that_gets_better_is_caught():
     assert sanity.verdict("psnr", [100, 40, 41, 30, 30]) == "not at step 2, 4"
     assert sanity.verdict("l1", [0, 1, 2, 3, 4]) == "yes" and sanity.verdict("mkr", [0, 0, 0]) == "unmoved"
+    noisy = np.array([0, 0.01, -1])[:, None] + [[0, 0, 0], [0.1, -0.1, 0], [0, 0.1, 0.2]]
+    assert sanity.verdict("csim", noisy) == "level at step 1", "by less than the clips differ"
+    assert sanity.verdict("csim", noisy + [[0], [1], [0]]) == "not at step 1"
+    assert sanity.verdict("csim", [*noisy[:2], [np.nan, 9, 9], noisy[2] - 9]) == "not at step 2"
     assert sanity.imperfect({"psnr_luma": 99.0, "ssim": 1.0, "cpbd": 0.3, "l1": 0.1}) == {
         "psnr_luma": 99.0,
         "l1": 0.1,

@@ -32,6 +32,7 @@ from talkbench.weights import checkpoint
 from talkbench.weights.checkpoint import SHIPPED
 
 OTHER_TAKE = 50  # added to a clip's number: one that no split has
+TAKES = 40  # that a nod's average strength is of
 
 
 def manner(angles: np.ndarray) -> np.ndarray:
@@ -73,7 +74,8 @@ def audible_d_vl(every: int = 1) -> dict[str, float]:
     - `lips`: true lips on a still head,
     - `lips_nods_return`: true nods as well (whether and how strong can't be heard), while the head goes back to where it
       rests as such heads do on average (where and how fast can't be known either),
-    - `lips_nods_alike`: the same, and yaw and pitch wander as much and as fast as that person's: another draw of them.
+    - `lips_likely_head`: the same with each nod that may come, as strong as such nods are on average; no method knows more;
+    - `lips_nods_alike`: true nods, and yaw and pitch wander as much and as fast as that person's: another draw of them.
     """
     split, camera, marks = SPLITS["test"], Camera(64), head().landmarks68
     times, rows = (np.arange(split.num_frames) + 0.5) / FPS, []
@@ -83,8 +85,11 @@ def audible_d_vl(every: int = 1) -> dict[str, float]:
         identity, voice = make_identity(person), speaker(person)
         words = text(voice, clip_stream(person, number, 0), split.num_frames / FPS)
 
-        def wander(number, person=person, voice=voice, words=words):
-            return head_motion(replace(voice, nod=0.0), words, clip_stream(person, number, 2), times)
+        def moving(number, voice=voice, person=person, words=words):
+            return head_motion(voice, words, clip_stream(person, number, 2), times)
+
+        def wander(number, quiet=replace(voice, nod=0.0), moving=moving):
+            return moving(number, quiet)
 
         def points(pose, expression, identity=identity, moves=moves):
             posed = identity.vertices(expression, moves.blink, moves.gaze)
@@ -96,15 +101,18 @@ def audible_d_vl(every: int = 1) -> dict[str, float]:
         # What is left, on average, of where the head was at first.
         fading = np.exp(-(((times - times[0])[:, None] / (2 * pace)) ** 2))
         back = rest + (wander(number)[:1] - rest) * fading
+        takes = range(OTHER_TAKE, OTHER_TAKE + TAKES)
+        likely = np.mean([moving(take) - wander(take) for take in takes], 0)
         other = wander(OTHER_TAKE + number) - rest
         alike = (other - other[:1] * fading) * [1, 1, 0, 0, 0]
         still = np.broadcast_to(moves.pose[:1], moves.pose.shape)
         mute = np.broadcast_to(moves.expression[:1], moves.expression.shape)
-        real, speaking = points(moves.pose, moves.expression), moves.expression
-        guesses = (still, mute), (still, speaking), (back + nods, speaking), (back + nods + alike, speaking)
+        real = points(moves.pose, moves.expression)
+        heads = still, back + nods, back + likely, back + nods + alike
+        guesses = (still, mute), *((head, moves.expression) for head in heads)
         rows.append([landmark.d_vl(real, points(*guess)) for guess in guesses])
     static, *others = np.mean(rows, 0).tolist()
-    names = ("lips", "lips_nods_return", "lips_nods_alike")
+    names = ("lips", "lips_nods_return", "lips_likely_head", "lips_nods_alike")
     return {f"d_vl_of_true_{name}": one / static for name, one in zip(names, others, strict=True)}
 
 

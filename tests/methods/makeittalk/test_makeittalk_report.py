@@ -33,8 +33,7 @@ def test_angles_are_the_heads():
 
 def test_what_hearing_leaves_of_d_vl():
     left = report.audible_d_vl(every=12)
-    lips, back, alike = (
-        left[f"d_vl_of_true_{name}"] for name in ("lips", "lips_nods_return", "lips_nods_alike")
-    )
-    assert 0 < back < lips < 1
+    names = ("lips", "lips_nods_return", "lips_likely_head", "lips_nods_alike")
+    lips, back, likely, alike = (left[f"d_vl_of_true_{name}"] for name in names)
+    assert 0 < back < likely < lips < 1
     assert back < alike
