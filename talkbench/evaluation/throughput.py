@@ -3,10 +3,10 @@
     python -m talkbench.evaluation.throughput [--clips 20] [--frames 100] [--size 256] [--parts pictures,lpips,fid,fan]
 
 Ours: picture metrics, LPIPS (vgg), the FID network and FAN's network, with weights drawn at random (they take as
-long as any). The usual stack, each part where its packages can be imported: torchmetrics, lpips, pytorch-fid and
-face-alignment on torch; the last two bring their weights from their publishers. Both sides see the same made-up frames
-in one process, one after the other; the first clip warms up (compiling is ours to pay, and shown) and is not
-timed. Peak memory is the process's, taken before the other side is imported.
+long as any), as many frames at once as the judges of `score` take. The usual stack, each part where its packages can be
+imported: torchmetrics, lpips, pytorch-fid and face-alignment on torch; the last two bring their weights from their
+publishers. Both sides see the same made-up frames in one process, one after the other; the first clip warms up (compiling is
+ours to pay, and shown) and is not timed. Peak memory is the process's, taken before the other side is imported.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from talkbench.batches import in_batches
 from talkbench.evaluators import fan, inception, lpips
 from talkbench.metrics import batched
 
@@ -69,21 +70,18 @@ def ours() -> dict[str, Callable[[], Part]]:
 
     def perceptual():
         variables, distance = drawn(lpips.abstract("vgg")), jax.jit(lpips.distance, static_argnames="net")
-        return lambda real, fake: [
-            np.asarray(distance(variables, a, b, net="vgg")) for a, b in zip(_batches(real), _batches(fake))
-        ]
+        look = lambda pair: distance(variables, pair[:, 0], pair[:, 1], net="vgg")  # noqa: E731
+        return lambda real, fake: in_batches(look, BATCH, np.stack([real, fake], 1))
 
     def fid():
         variables, look = drawn(inception.abstract()), jax.jit(inception.features, static_argnames="variant")
-        return lambda real, fake: [
-            np.asarray(look(variables, b, variant="fid")) for side in (real, fake) for b in _batches(side)
-        ]
+        see = lambda frames: look(variables, frames, variant="fid")  # noqa: E731
+        return lambda real, fake: [in_batches(see, BATCH, side) for side in (real, fake)]
 
     def landmarks():
         variables = drawn(fan.abstract())
-        return lambda real, fake: [
-            fan.peaks(np.asarray(fan.heatmaps(variables, b))) for side in (real, fake) for b in _batches(side)
-        ]
+        look = lambda crops: fan.peaks(np.asarray(fan.heatmaps(variables, crops)))  # noqa: E731
+        return lambda real, fake: [in_batches(look, BATCH, side) for side in (real, fake)]
 
     return {"pictures": pictures, "lpips": perceptual, "fid": fid, "fan": landmarks}
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from talkbench.batches import in_batches
 from talkbench.nn.conv import Conv, Linear
 from talkbench.nn.fan import ConvBlock
 from talkbench.nn.norm import BatchNorm
@@ -267,19 +268,22 @@ def landmarks(
         if not np.isnan(boxes[t]).any():
             centre, scale = box_frame(boxes[t])
             found.append((t, centre, scale, crop(frames[t], centre, scale)))
-    for start in range(0, len(found), batch):
-        part = found[start : start + batch]
-        crops = np.stack([row[3] for row in part] + [part[-1][3]] * (batch - len(part)))
-        maps = np.asarray(heatmaps(variables, crops, flip))
-        local, best = peaks(maps)
-        if size == 3:
-            z = np.asarray(depths(depth_variables, crops, draw_points(local * 4)))
-        for i, (t, centre, scale, _) in enumerate(part):
-            place = to_image(local[i], centre, scale, MAP)
-            points[t, :, :2] = place if subpixel else np.trunc(place)
-            scores[t] = best[i]
-            if size == 3:
-                points[t, :, 2] = z[i] * (200 * scale / CROP)
+    if not found:
+        return points, scores
+
+    def look(crops):
+        local, best = peaks(np.asarray(heatmaps(variables, crops, flip)))
+        if size == 2:
+            return local, best
+        return local, best, depths(depth_variables, crops, draw_points(local * 4))
+
+    local, best, *z = in_batches(look, batch, np.stack([row[3] for row in found]))
+    for i, (t, centre, scale, _) in enumerate(found):
+        place = to_image(local[i], centre, scale, MAP)
+        points[t, :, :2] = place if subpixel else np.trunc(place)
+        scores[t] = best[i]
+        if z:
+            points[t, :, 2] = z[0][i] * (200 * scale / CROP)
     return points, scores
 
 

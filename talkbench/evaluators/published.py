@@ -82,7 +82,7 @@ class Features(_Judge):
         function = jax.jit(inception.features, static_argnames="variant")
         self._features = lambda frames: function(variables, frames, variant=variant)
 
-    def features(self, frames: np.ndarray, batch: int = 16) -> np.ndarray:
+    def features(self, frames: np.ndarray, batch: int = 8) -> np.ndarray:
         """uint8 RGB (T, H, W, 3) -> (T, 2048)."""
         return in_batches(self._features, batch, frames)
 

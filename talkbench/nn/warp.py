@@ -26,7 +26,7 @@ def grid_sample(
     """Linear interpolation of x at the positions of `grid`.
 
     Args:
-        x: (N, H, W, C) or (N, D, H, W, C).
+        x: (N, H, W, C) or (N, D, H, W, C); a single one is sampled by all grids.
         grid: (N, *out, 2 | 3), coordinates (x, y[, z]) in [-1, 1]. `out` may have any number of axes, so that
             one volume can be sampled by several flows without being repeated.
         padding_mode: what lies outside: zeros, the border pixel, or the mirrored image.
@@ -36,7 +36,7 @@ def grid_sample(
         (N, *out, C), of x's dtype; positions are computed in float32.
     """
     size = x.shape[1:-1]
-    if grid.shape[-1] != len(size) or grid.shape[0] != x.shape[0]:
+    if grid.shape[-1] != len(size) or x.shape[0] not in (1, grid.shape[0]):
         raise ValueError(f"grid of shape {grid.shape} does not fit an input of shape {x.shape}")
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(f"padding mode {padding_mode!r}: choose zeros, border or reflection")
@@ -63,6 +63,17 @@ def grid_sample(
         part = flat.at[index].get(mode="promise_in_bounds") * weight[..., None].astype(x.dtype)
         total = part if total is None else total + part
     return total
+
+
+def computed(x: jax.Array) -> jax.Array:
+    """x as it is, (..., C); on a CPU computed before anything reads it.
+
+    XLA's CPU backend moves a sampling into the loop of what reads it. If that takes the values in another order, positions and
+    weights are computed again for each channel: seven times as long. It does not move anything into a matrix product.
+    """
+    if jax.default_backend() != "cpu":
+        return x
+    return jnp.matmul(x, jnp.eye(x.shape[-1], dtype=x.dtype), precision=jax.lax.Precision.HIGHEST)
 
 
 def _pixel(coordinate: jax.Array, size: int, padding_mode: str, align_corners: bool) -> jax.Array:
@@ -95,7 +106,7 @@ def shift_volumes(x: jax.Array, shifts: jax.Array) -> jax.Array:
     instead of gathers, whose gradients (scatters) dominate a training step on every backend.
 
     Args:
-        x: (B, D, H, W, C).
+        x: (B, D, H, W, C); a single one is moved by all shifts.
         shifts: (B, K, 3), (x, y, z) in units of [-1, 1].
 
     Returns:

@@ -218,11 +218,9 @@ def generator(config: ConfigDict, variables: dict, batch: int | None = None):
 
     @jax.jit
     def draw(side, volume, source_points, driving_points, turn):
-        n = len(driving_points)
-        many = lambda x: jnp.broadcast_to(x, (n, *x.shape[1:]))  # noqa: E731
         turn = turn if model.local_rotation else None
         made = inference.call(
-            side, "generator", many(volume), many(source_points), driving_points, turn, method="animate"
+            side, "generator", volume, source_points, driving_points, turn, method="animate"
         )
         return jnp.clip(jnp.round(made["prediction"] * 255), 0, 255).astype(jnp.uint8)
 

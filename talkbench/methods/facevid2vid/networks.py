@@ -24,7 +24,7 @@ from talkbench.nn.norm import BatchNorm
 from talkbench.nn.pool import avg_pool, global_avg_pool, max_pool
 from talkbench.nn.resize import gaussian_downsample, resize_linear, upsample_nearest
 from talkbench.nn.spade import SpadeBlock
-from talkbench.nn.warp import coordinate_grid, grid_sample, shift_volumes
+from talkbench.nn.warp import computed, coordinate_grid, grid_sample, shift_volumes
 
 NUM_BINS = 66  # bins of 3 degrees for each head angle
 
@@ -217,7 +217,7 @@ class DenseMotion(nn.Module):
         jacobian: jax.Array | None = None,
         train: bool = False,
     ) -> dict[str, jax.Array]:
-        """volume (B, D, h, w, C), keypoints (B, K, 3) of both, `jacobian` as in `sparse_motions`.
+        """volume (B or 1, D, h, w, C), keypoints (B, K, 3) of both, `jacobian` as in `sparse_motions`.
 
         Returns `mask` (B, D, h, w, K+1), `deformation` (B, D, h, w, 3), `occlusion` (B, h, w, 1), and what
         led to them: `sparse_motions` (B, D, h, w, K+1, 3), `deformed` (B, D, h, w, K+1, compress_channels),
@@ -412,7 +412,10 @@ class Generator(nn.Module):
         jacobian: jax.Array | None = None,
         train: bool = False,
     ) -> dict[str, jax.Array]:
-        """Volume (B, D, h, w, C), keypoints -> `prediction` (B, H, W, 3) and dense motion's outputs."""
+        """Volume (B, D, h, w, C), keypoints -> `prediction` (B, H, W, 3) and dense motion's outputs.
+
+        One volume (and one set of source keypoints) goes with any number of driving ones.
+        """
         size = volume.shape[1:4]
         reduced = (
             avg_pool(volume, (1, self.motion_scale, self.motion_scale)) if self.motion_scale > 1 else volume
@@ -420,7 +423,7 @@ class Generator(nn.Module):
         motion = self.dense_motion_network(reduced, source, driving, jacobian, train)
         deformation = resize_linear(motion["deformation"], size)
         occlusion = resize_linear(motion["occlusion"], size[1:])
-        warped = grid_sample(volume, deformation)
+        warped = computed(grid_sample(volume, deformation))
         self.sow("intermediates", "warped_3d", warped)
         x = self.fourth(self.third(from_volume(warped), train))
         x = x * occlusion.astype(x.dtype)
