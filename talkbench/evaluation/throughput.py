@@ -5,8 +5,8 @@
 Ours: picture metrics, LPIPS (vgg), the FID network and FAN's network, with weights drawn at random (they take as
 long as any), as many frames at once as the judges of `score` take. The usual stack, each part where its packages can be
 imported: torchmetrics, lpips, pytorch-fid and face-alignment on torch; the last two bring their weights from their
-publishers. Both sides see the same made-up frames in one process, one after the other; the first clip warms up (compiling is
-ours to pay, and shown) and is not timed. Peak memory is the process's, taken before the other side is imported.
+publishers. Both sides see the same made-up frames, by turns, each turn in a process that has the machine to itself
+(ours is set up as `score`'s); its first clip warms up (compiling is ours to pay, and shown) and is not timed.
 """
 
 import argparse
@@ -14,7 +14,10 @@ import importlib
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 
 import jax
 import numpy as np
@@ -22,9 +25,12 @@ import numpy as np
 from talkbench.batches import in_batches
 from talkbench.evaluators import fan, inception, lpips
 from talkbench.metrics import batched
+from talkbench.training.process import set_up
 
+PARTS = ("pictures", "lpips", "fid", "fan")
 KEYS = ("l1", "psnr", "ssim", "ms_ssim")
 BATCH = 8
+TURNS = 2  # of each side
 Part = Callable[[np.ndarray, np.ndarray], object]  # of the real and the generated frames of one clip
 
 
@@ -151,15 +157,29 @@ def theirs() -> dict[str, Callable[[], Part]]:
     return {"pictures": pictures, "lpips": perceptual, "fid": fid, "fan": landmarks}
 
 
-def timed(part: Part, clips: int, frames: int, size: int) -> tuple[float, float]:
-    """(seconds of the first clip, seconds of `clips` clips after it)."""
-    pairs = (clip(number, frames, size) for number in range(clips + 1))
-    spent = []
-    for pair in pairs:
+@dataclass(frozen=True)
+class Turn:
+    """What a process took: seconds of its first clip and of those after it; its peak memory in MiB."""
+
+    first: float
+    seconds: float
+    peak: float
+
+
+def turn(side: str, name: str, clips: Sequence[int], frames: int, size: int) -> Turn:
+    """One part of "ours" or of the "usual" stack over these clips, in a new process; raises what the part raises."""
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=set_up if side == "ours" else None) as pool:
+        return pool.submit(_timed, side, name, clips, frames, size).result()
+
+
+def _timed(side, name, clips, frames, size) -> Turn:
+    part, spent = {"ours": ours, "usual": theirs}[side]()[name](), []
+    for number in (-1, *clips):
+        pair = clip(number + 1, frames, size)
         started = time.perf_counter()
         part(*pair)
         spent.append(time.perf_counter() - started)
-    return spent[0], sum(spent[1:])
+    return Turn(spent[0], sum(spent[1:]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
 
 
 def main(argv=None) -> int:
@@ -169,36 +189,40 @@ def main(argv=None) -> int:
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--parts", default="pictures,lpips,fid,fan")
+    parser.add_argument("--parts", default=",".join(PARTS))
     args = parser.parse_args(argv)
-    own, other = ours(), theirs()
     parts = [name.strip() for name in args.parts.split(",")]
-    if strange := [name for name in parts if name not in own]:
-        parser.error(f"no part {strange[0]!r}; there are {', '.join(own)}")
+    if strange := [name for name in parts if name not in PARTS]:
+        parser.error(f"no part {strange[0]!r}; there are {', '.join(PARTS)}")
     if "fan" in parts and args.size != fan.CROP:
         parser.error(f"FAN works at {fan.CROP} px: --size {fan.CROP}, or leave fan out of --parts")
-    each = (args.clips, args.frames, args.size)
-    print(
-        f"{args.clips} clips of {args.frames} frames at {args.size} px, {jax.devices()[0].platform}",
-        flush=True,
-    )
-    mine = {}
+    for name in ("clips", "frames"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} {getattr(args, name)}: at least 1 is needed")
+    print(f"{args.clips} clips of {args.frames} frames at {args.size} px", flush=True)
+    shares = [range(start, args.clips, TURNS) for start in range(min(TURNS, args.clips))]
+    compared, peak = [], 0.0
     for name in parts:
-        first, mine[name] = timed(own[name](), *each)
-        rate = args.clips * args.frames / mine[name]
-        print(f"{name:9} ours {mine[name]:8.2f} s, {rate:8.1f} pairs/s, first clip {first:.2f} s", flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    print(f"peak memory {peak:.0f} MiB")
-    compared = []
-    for name in parts:
-        try:
-            part = other[name]()
-        except Exception as error:  # not installed, or no network for its weights: said, and passed over
-            print(f"{name:9} usual stack: not here ({str(error).splitlines()[0]})")
+        mine, others, missing = [], [], ""
+        for clips in shares:
+            mine.append(turn("ours", name, clips, args.frames, args.size))
+            try:
+                others += [] if missing else [turn("usual", name, clips, args.frames, args.size)]
+            except Exception as error:  # not installed, or no network for its weights: said, and passed over
+                missing = str(error).splitlines()[0]
+        peak = max(peak, *(t.peak for t in mine))
+        seconds, theirs_took = (sum(t.seconds for t in turns) for turns in (mine, others))
+        rate = args.clips * args.frames / seconds
+        print(
+            f"{name:9} ours {seconds:8.2f} s, {rate:8.1f} pairs/s, first clip {mine[0].first:.2f} s",
+            flush=True,
+        )
+        if missing:
+            print(f"{name:9} usual stack: not here ({missing})", flush=True)
             continue
-        _, seconds = timed(part, *each)
-        compared.append((mine[name], seconds))
-        print(f"{name:9} usual stack {seconds:8.2f} s, ratio {seconds / mine[name]:.2f}", flush=True)
+        compared.append((seconds, theirs_took))
+        print(f"{name:9} usual stack {theirs_took:8.2f} s, ratio {theirs_took / seconds:.2f}", flush=True)
+    print(f"peak memory of ours {peak:.0f} MiB")
     if compared:
         ours_all, theirs_all = map(sum, zip(*compared))
         print(

@@ -201,16 +201,21 @@ def generator(config: ConfigDict, variables: dict, batch: int | None = None):
         return {name: made[name] for name in ("output", "colour", "attention", "state")}
 
     def pieces(codes, image, example, boost):
-        """Outputs of `draw` a piece at a time, all frames' worth."""
+        """Outputs of `draw` a piece at a time, all frames' worth; the next piece is being drawn while one is used."""
         network = shapes.decode(codes, table, boost)
         own = shapes.decode(shapes.encode(example, table, model.codes), table)
         state = _zero_state(model) if recurrent else None
+        on_host = lambda made, count: {name: np.asarray(x)[0, :count] for name, x in made.items()}  # noqa: E731
+        drawn = None
         for start in range(0, len(network), batch):
             part = network[start : start + batch]
             padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), 0)])
-            made = draw(sides["vgnet"], image[None], padded[None], own[None], state)
-            state = made["state"] if recurrent else None
-            yield {name: np.asarray(made[name][0, : len(part)]) for name in ("output", "colour", "attention")}
+            earlier, drawn = drawn, draw(sides["vgnet"], image[None], padded[None], own[None], state)
+            after = drawn.pop("state")
+            state = after if recurrent else None
+            if earlier:
+                yield on_host(earlier, batch)
+        yield on_host(drawn, len(part))
 
     def generate(
         source: np.ndarray, driving: Driving, *, view="picture", boost="config", gain=0.0, landmarks=None
