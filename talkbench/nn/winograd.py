@@ -5,15 +5,13 @@ multiplications, done by convolutions with a window one pixel high. In both dire
 the sums before and after would cost more than they save: they wait for memory, and both directions have twice as many.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-NARROWEST = (
-    64  # channels on either side from which it pays; in large pictures one side must have twice as many
-)
+NARROWEST = 64  # channels on either side from which it pays; twice as many on one of them in large pictures
 LARGEST_NARROW = 2**22  # numbers in the pictures
 FEWEST_PIXELS, LOWEST = 512, 6  # of the result
 
@@ -54,13 +52,14 @@ def pays(shape: Sequence[int], kernel_shape: Sequence[int], pairs: Sequence[tupl
     return large and min(kernel_shape[2:]) >= NARROWEST and max(kernel_shape[2:]) >= widest
 
 
-def convolve(x: jax.Array, kernel: jax.Array, pairs: Sequence[tuple[int, int]]) -> jax.Array:
-    """Cross-correlation: x (N, H, W, I), zeros around it by (low, high) `pairs`, kernel (3, w, I, O) -> (N, H', W', O)."""
+def convolve(x: jax.Array, kernel: jax.Array, pairs: Sequence[tuple[int, int]], plain: Callable) -> jax.Array:
+    """Cross-correlation: x (N, H, W, I), zeros around it by (low, high) `pairs`, kernel (3, w, I, O) -> (N, H', W', O).
+
+    `plain(x, kernel, pairs)` does the convolutions with windows one pixel high.
+    """
     (low, high), sides = pairs
     height = x.shape[1] + low + high - 2
     blocks = -(-height // ROWS)
-    cut = 0 if any(sides) else kernel.shape[1] // 2  # XLA's convolutions without any padding are slow
-    around = (cut, cut) if cut else sides
     beyond = ROWS * blocks + 2 - x.shape[1] - low
     zero = jnp.zeros((), x.dtype)
     x = jax.lax.pad(x, zero, ((0, 0, 0), (low, beyond, 0), (0, 0, 0), (0, 0, 0)))
@@ -69,17 +68,11 @@ def convolve(x: jax.Array, kernel: jax.Array, pairs: Sequence[tuple[int, int]]) 
         "ai,ijco->ajco", _WINDOW.astype(np.float32), kernel, precision=jax.lax.Precision.HIGHEST
     )
     products = [
-        jax.lax.conv_general_dilated(
-            row,
-            tap[None].astype(x.dtype),
-            (1, 1),
-            ((0, 0), around),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        plain(row, tap[None].astype(x.dtype), ((0, 0), sides))
         for row, tap in zip(_combined(_PICTURE, rows), taps, strict=True)
     ]
     y = jnp.stack(_combined(_PRODUCTS, products), 2)
-    return y.reshape(len(x), ROWS * blocks, *y.shape[3:])[:, :height, cut : y.shape[3] - cut]
+    return y.reshape(len(x), ROWS * blocks, *y.shape[3:])[:, :height]
 
 
 def _combined(weights: np.ndarray, parts: list[jax.Array]) -> list[jax.Array]:
